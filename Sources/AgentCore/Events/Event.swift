@@ -1,0 +1,29 @@
+public import struct Foundation.Date
+
+/// Something that happened, numbered over the life of the agent's state.
+public struct Event: Sendable, Hashable, Codable {
+    public enum Kind: String, Sendable, Codable {
+        case instanceCreated = "instance.created"
+        case instanceState = "instance.state"
+        case instanceDeleted = "instance.deleted"
+        case imageStatus = "image.status"
+        case imageDeleted = "image.deleted"
+    }
+
+    /// From 1, without gaps, in the order of commits.
+    public var sequence: Int
+    public var time: Date
+    public var kind: Kind
+    /// An instance's id or an image's name.
+    public var subject: String
+    /// More about it: `state`, `reason`, `exit_code`.
+    public var attributes: [String: String]
+
+    public init(sequence: Int, time: Date, kind: Kind, subject: String, attributes: [String: String] = [:]) {
+        self.sequence = sequence
+        self.time = time
+        self.kind = kind
+        self.subject = subject
+        self.attributes = attributes
+    }
+}

@@ -1,0 +1,66 @@
+public import GuestProtocol
+
+/// A conversation with hypeman-init in one guest, from its handshake to the loss of the connection.
+///
+/// Everything that comes through it was said by the guest, which is hostile: lengths and counts are bounded by the
+/// implementation, contents are the caller's to distrust. When the connection is lost every pending call throws
+/// ``AgentError`` `unavailable`, and streams end with it.
+public protocol GuestChannel: Sendable {
+    /// What the guest said of itself.
+    var hello: GuestHello { get }
+
+    /// The guest's own reports after number `sequence`, then new ones as they come. Never ends by itself.
+    func events(after sequence: Int) -> AsyncThrowingStream<GuestEvent, any Error>
+
+    /// The program's output from a position on, each stretch once and in order; ends when the program has ended and all
+    /// was sent. The guest keeps what it has sent until it is told by ``acknowledgeOutput(upTo:)``.
+    ///
+    /// - Parameter position: The first byte wanted, as in ``GuestOutput/offset``.
+    func output(from position: UInt64) -> AsyncThrowingStream<GuestOutput, any Error>
+
+    /// Says that output before `position` is safe on the host and may be forgotten.
+    func acknowledgeOutput(upTo position: UInt64) async throws
+
+    /// Says that the program's exit is stored; the guest now powers off.
+    func acknowledgeExit() async throws
+
+    /// Sends a signal to the program.
+    ///
+    /// - Parameter signal: Its number; nil is the program's own stop signal.
+    func signalProgram(_ signal: Int?) async throws
+
+    /// Starts a command.
+    ///
+    /// - Throws: `unavailable` if the connection is lost, `invalidArgument` if the guest refuses the request. A program
+    ///   that cannot be started is no error: it exits with 126 or 127 and a message.
+    func exec(_ request: ExecRequest) async throws -> any GuestProcess
+
+    /// Ends the connection; commands that run through it are killed by the guest. Idempotent.
+    func close() async
+}
+
+/// A command in a guest. It is killed when this value's connection ends or ``kill()`` is called.
+public protocol GuestProcess: Sendable {
+    /// What it writes, to one consumer, who is waited for: a slow one slows the command down. After the last output
+    /// comes its exit, once, and the stream ends.
+    var events: AsyncThrowingStream<GuestProcessEvent, any Error> { get }
+
+    /// Sends bytes to its stdin; returns when they are on their way and there is room for more.
+    ///
+    /// - Throws: `invalidState` once stdin is closed or the command has ended.
+    func write(_ bytes: [UInt8]) async throws
+    /// End of file on stdin. Idempotent.
+    func closeInput() async throws
+    /// A new size for its terminal; ignored if it has none.
+    func resize(_ size: TerminalSize) async throws
+    /// Sends a signal to its process group.
+    func signal(_ number: Int) async throws
+    /// Kills it and what it started; returns at once. Idempotent.
+    func kill() async
+}
+
+/// What a command in a guest reports.
+public enum GuestProcessEvent: Sendable, Hashable {
+    case output(OutputStream, [UInt8])
+    case exited(GuestExit)
+}

@@ -1,0 +1,74 @@
+/// A kind of VMM that can start machines, and find those again that it started before.
+///
+/// A driver holds no state of its own about machines: what it needs later is in the ``MachineRecord``. All methods may be
+/// called at the same time for different machines.
+public protocol HypervisorDriver: Sendable {
+    /// The same for every driver of this kind.
+    var name: HypervisorName { get }
+
+    /// Finds out what works on this host: whether the VMM is there, which version, and whether a guest can run under
+    /// KVM. Measured once and remembered; cheap after the first call.
+    ///
+    /// - Throws: ``AgentError`` `unavailable` that names what is missing and how to install it.
+    func information() async throws -> HypervisorInformation
+
+    /// Starts a machine: the VMM runs and the vCPUs do when this returns.
+    ///
+    /// On an error, and when cancelled, nothing is left: no process, no socket.
+    ///
+    /// - Parameters:
+    ///   - machine: Everything about it.
+    ///   - session: The guest's session secret, as in the configuration disk.
+    /// - Returns: The live machine, its event stream not yet consumed.
+    /// - Throws: ``AgentError``; `unavailable` when the VMM is missing or refuses, with its own words.
+    func start(_ machine: MachineDescription, session: String) async throws -> any VirtualMachine
+
+    /// Finds a machine that this kind of driver started, perhaps in an earlier life of the agent.
+    ///
+    /// - Returns: nil if that process is gone; another process with the same number does not count.
+    /// - Throws: ``AgentError`` `unavailable` if the process is there and cannot be controlled.
+    func adopt(_ record: MachineRecord, instance: InstanceID) async throws -> (any VirtualMachine)?
+
+    /// Kills what a start left behind that was cut off by a crash before its record was stored.
+    ///
+    /// Idempotent; returns once nothing of the machine's runs any more.
+    func reap(instance: InstanceID, runtimeDirectory: RuntimeDirectory) async throws
+}
+
+/// A machine that was started and has not been seen to exit.
+///
+/// Every method is safe to call after the exit: controls then throw `invalidState`, ``kill()`` does nothing.
+public protocol VirtualMachine: AnyObject, Sendable {
+    /// What to store to find it again.
+    var record: MachineRecord { get }
+
+    /// What the machine reports, from the moment it was started or adopted, each event once, to one consumer. Ends
+    /// after ``MachineEvent/exited(_:)``.
+    var events: AsyncStream<MachineEvent> { get }
+
+    /// The guest's serial console, to one consumer: kernel messages and those of early init. Bytes that come while
+    /// nobody reads are dropped beyond a bounded buffer. Ends with the machine.
+    var console: AsyncStream<[UInt8]> { get }
+
+    /// Opens the channel to hypeman-init and completes its handshake.
+    ///
+    /// One channel at a time: opening another ends the one before. Waits until the guest answers; the caller sets the
+    /// deadline by cancelling.
+    ///
+    /// - Throws: ``AgentError`` `versionMismatch` if the guest's protocol is not understood, `unavailable` if the
+    ///   machine has exited.
+    func openGuestChannel() async throws -> any GuestChannel
+
+    /// Stops the vCPUs; memory stays. Idempotent.
+    func pause() async throws
+    /// Lets the vCPUs run again. Idempotent.
+    func resume() async throws
+    /// Presses the power button: a guest that listens shuts down.
+    func pressPowerButton() async throws
+    /// Ends the VMM at once. Idempotent; ``MachineEvent/exited(_:)`` follows.
+    func kill() async
+    /// What it has used so far.
+    ///
+    /// - Throws: ``AgentError`` `invalidState` after the exit.
+    func counters() async throws -> MachineCounters
+}

@@ -1,0 +1,142 @@
+public import SystemPackage
+
+/// The processor and operating system that an image is for, in OCI's (Go's) words.
+public struct Platform: Sendable, Hashable, Codable, CustomStringConvertible {
+    public var os: String
+    public var architecture: String
+    public var variant: String?
+
+    public init(os: String, architecture: String, variant: String? = nil) {
+        self.os = os
+        self.architecture = architecture
+        self.variant = variant
+    }
+
+    /// The host's.
+    public static var host: Platform {
+        #if arch(x86_64)
+        Platform(os: "linux", architecture: "amd64")
+        #elseif arch(arm64)
+        Platform(os: "linux", architecture: "arm64", variant: "v8")
+        #endif
+    }
+
+    public var description: String { "\(os)/\(architecture)" + (variant.map { "/\($0)" } ?? "") }
+}
+
+/// A layer that is on this host's disk and whose digest was verified.
+public struct LayerBlob: Sendable, Hashable {
+    public enum Compression: String, Sendable {
+        case none
+        case gzip
+        case zstd
+    }
+
+    public var path: FilePath
+    public var compression: Compression
+    /// Bytes in `path`.
+    public var size: Int
+    /// Of the uncompressed tar, from the image configuration; nil where there is none (a root filesystem tar).
+    public var diffID: Digest?
+
+    public init(path: FilePath, compression: Compression, size: Int, diffID: Digest?) {
+        self.path = path
+        self.compression = compression
+        self.size = size
+        self.diffID = diffID
+    }
+}
+
+/// An image whose parts are all on this host's disk and verified.
+public struct FetchedImage: Sendable, Hashable {
+    /// Of the manifest for this platform.
+    public var digest: Digest
+    public var configuration: ImageConfiguration
+    /// Bottom first.
+    public var layers: [LayerBlob]
+    /// The reference that the archive itself names, if it names one.
+    public var name: ImageReference?
+
+    public init(digest: Digest, configuration: ImageConfiguration, layers: [LayerBlob], name: ImageReference? = nil) {
+        self.digest = digest
+        self.configuration = configuration
+        self.layers = layers
+        self.name = name
+    }
+}
+
+/// Gets images from registries.
+public protocol ImageRegistry: Sendable {
+    /// Asks the registry which manifest a reference stands for on this platform. Nothing is stored.
+    ///
+    /// - Throws: ``AgentError``: `notFound` for an image that isn't there, `unauthenticated`, `rateLimited`, `unavailable`
+    ///   for a registry that does not answer or whose certificate is refused, `notSupported` if it has nothing for this
+    ///   platform.
+    func resolve(_ reference: ImageReference, platform: Platform) async throws -> Digest
+
+    /// Downloads what is missing of an image and verifies all of it.
+    ///
+    /// - Parameters:
+    ///   - reference: Where it is.
+    ///   - digest: The manifest, as resolved before.
+    ///   - progress: Called from any thread, at most a few times a second and at the end.
+    /// - Throws: As ``resolve(_:platform:)``; `invalidArgument` with code `digest_mismatch` for contents that are not what
+    ///   they claim; `storageFull`. Partial downloads are kept only where a later call can use them.
+    func fetch(
+        _ reference: ImageReference, digest: Digest, progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> FetchedImage
+}
+
+/// Reads images from files: an OCI layout in a tar, a `docker save` archive, or the tar of a root filesystem, each also
+/// compressed with gzip or zstd. Which it is, is seen from the contents.
+public protocol ImageArchiveReader: Sendable {
+    /// Takes an archive in and verifies it; the file itself is no longer needed afterwards.
+    ///
+    /// - Throws: ``AgentError`` `invalidArgument`: `invalid_archive` with what is wrong and where, `digest_mismatch`.
+    func read(
+        _ archive: FilePath, platform: Platform, progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> FetchedImage
+}
+
+/// Turns layers into a root disk.
+public protocol ImageBuilder: Sendable {
+    /// Builds the root disk of an image; one that is there already is used as it is.
+    ///
+    /// The disk appears under its final name complete or not at all, also over `kill -9`.
+    ///
+    /// - Returns: Its path and size.
+    /// - Throws: ``AgentError`` `invalidArgument` with code `invalid_layer` for hostile or broken layers, saying which
+    ///   layer and entry; `storageFull`.
+    func build(
+        _ image: FetchedImage, progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> RootDisk
+}
+
+/// A read-only root disk.
+public struct RootDisk: Sendable, Hashable {
+    public var path: FilePath
+    public var size: ByteSize
+
+    public init(path: FilePath, size: ByteSize) {
+        self.path = path
+        self.size = size
+    }
+}
+
+/// The images on this host's disk, by digest.
+public protocol ImageStore: Sendable {
+    /// A new empty file for an archive that is being received; removed by ``discard(_:)`` or the next start.
+    func newArchiveFile() async throws -> FilePath
+    /// Removes a file made by ``newArchiveFile()``. Idempotent.
+    func discard(_ archive: FilePath) async throws
+
+    /// The root disk of an image, nil if it was not built.
+    func rootDisk(of digest: Digest) async throws -> RootDisk?
+
+    /// Removes root disks and blobs that none of `digests` needs, and whatever was cut off half way.
+    ///
+    /// Not while a fetch or a build is under way.
+    ///
+    /// - Returns: The bytes that came free.
+    func removeAll(except digests: Set<Digest>) async throws -> ByteSize
+}

@@ -1,0 +1,74 @@
+/// What a caller asks for when creating an instance; everything but name and image has a default.
+public struct CreateInstanceRequest: Sendable, Hashable {
+    public var name: InstanceName
+    /// A name, as `ImagesService` knows it after normalisation, or one with a digest.
+    public var image: ImageReference
+    /// nil means 2.
+    public var vcpus: Int?
+    /// nil means 1 GiB.
+    public var memory: ByteSize?
+    /// nil means 10 GiB.
+    public var overlaySize: ByteSize?
+    public var environment: [String: String] = [:]
+    public var entrypoint: [String]?
+    public var command: [String]?
+    public var workingDirectory: String?
+    public var user: String?
+    public var tags: [String: String] = [:]
+    public var hypervisor: HypervisorName?
+    /// nil means whatever the agent's network offers.
+    public var networkEnabled: Bool?
+
+    public init(name: InstanceName, image: ImageReference) {
+        self.name = name
+        self.image = image
+    }
+}
+
+/// What a start may change of an instance; nil leaves it as it was.
+public struct StartInstanceRequest: Sendable, Hashable {
+    public var entrypoint: [String]?
+    public var command: [String]?
+
+    public init(entrypoint: [String]? = nil, command: [String]? = nil) {
+        self.entrypoint = entrypoint
+        self.command = command
+    }
+}
+
+/// How hard and how long a stop tries; each step begins where the one before did not end it.
+public struct StopInstanceRequest: Sendable, Hashable {
+    /// After the program's stop signal.
+    public var signalDeadline: Duration
+    /// After the power button.
+    public var powerButtonDeadline: Duration
+
+    public init(signalDeadline: Duration = .seconds(10), powerButtonDeadline: Duration = .seconds(5)) {
+        self.signalDeadline = signalDeadline
+        self.powerButtonDeadline = powerButtonDeadline
+    }
+}
+
+/// What a wait found.
+public struct InstanceWaitResult: Sendable, Hashable {
+    public var instance: Instance
+    public var timedOut: Bool
+
+    public init(instance: Instance, timedOut: Bool) {
+        self.instance = instance
+        self.timedOut = timedOut
+    }
+}
+
+/// Which instances a list contains; everything that is set must fit.
+public struct InstanceFilter: Sendable, Hashable {
+    public var state: InstanceState?
+    public var tags: [String: String] = [:]
+
+    public init() {}
+
+    func matches(_ instance: Instance) -> Bool {
+        if let state, instance.state != state { return false }
+        return tags.allSatisfy { instance.specification.tags[$0.key] == $0.value }
+    }
+}

@@ -1,0 +1,73 @@
+public import SystemPackage
+
+/// A process that cannot be mistaken for a later one with the same number.
+public struct ProcessIdentity: Sendable, Hashable, Codable {
+    public var pid: Int32
+    /// Clock ticks from the host's boot to the start of the process: field 22 of /proc/pid/stat (proc(5)).
+    public var startTime: UInt64
+    /// The host's boot, from /proc/sys/kernel/random/boot_id.
+    public var bootID: String
+
+    public init(pid: Int32, startTime: UInt64, bootID: String) {
+        self.pid = pid
+        self.startTime = startTime
+        self.bootID = bootID
+    }
+}
+
+/// How a host process ended.
+public enum ProcessExit: Sendable, Hashable, Codable {
+    case code(Int)
+    case signal(Int)
+    /// It was not our child (any more), so the kernel does not tell.
+    case unknown
+}
+
+/// A program to run on the host so that it outlives the agent.
+public struct ProcessSpecification: Sendable {
+    public var executable: FilePath
+    /// Without the program's own name.
+    public var arguments: [String]
+    /// The whole environment, nothing is inherited.
+    public var environment: [String: String]
+    public var workingDirectory: FilePath
+    /// Receives stdout and stderr; created, appended to.
+    public var outputFile: FilePath
+    /// A text that is among `arguments` and in no other process's, to find it after a crash.
+    public var mark: String
+
+    public init(
+        executable: FilePath, arguments: [String], environment: [String: String], workingDirectory: FilePath,
+        outputFile: FilePath, mark: String
+    ) {
+        self.executable = executable
+        self.arguments = arguments
+        self.environment = environment
+        self.workingDirectory = workingDirectory
+        self.outputFile = outputFile
+        self.mark = mark
+    }
+}
+
+/// Starts VMMs so that they outlive the agent, and finds them again.
+public protocol ProcessSupervisor: Sendable {
+    /// Starts a process in a session of its own, with no descriptor of the agent's.
+    ///
+    /// - Throws: ``AgentError`` `unavailable` if it cannot be executed.
+    func start(_ specification: ProcessSpecification) async throws -> any SupervisedProcess
+
+    /// Finds a process that was started before; nil if it is gone.
+    func adopt(_ identity: ProcessIdentity) async throws -> (any SupervisedProcess)?
+
+    /// The processes that carry a mark in their arguments.
+    func find(mark: String) async throws -> [any SupervisedProcess]
+}
+
+/// A process that was started or found by a ``ProcessSupervisor``.
+public protocol SupervisedProcess: Sendable {
+    var identity: ProcessIdentity { get }
+    /// Waits for its end; any number of waiters. Returns early only when cancelled, by throwing.
+    func waitForExit() async throws -> ProcessExit
+    /// Sends a signal; does nothing after the end, and never reaches another process with the same number.
+    func signal(_ number: Int32)
+}

@@ -1,0 +1,72 @@
+/// The agent's durable state.
+///
+/// Reads happen once, at start; afterwards the services answer from memory and write every change here *before* they
+/// act on it. A commit is on disk when it returns.
+public protocol StateStore: Sendable {
+    /// Everything that is stored.
+    ///
+    /// - Throws: ``AgentError`` `versionMismatch` if a newer agent wrote it; nothing is touched then.
+    func load() async throws -> StoredState
+
+    /// Makes all changes, or none.
+    ///
+    /// - Throws: ``AgentError`` `alreadyExists` if an instance's name is taken, `storageFull`.
+    func commit(_ changes: [StateChange]) async throws
+
+    /// Stored events with a greater number than `sequence`, oldest first, at most `limit`.
+    func events(after sequence: Int, limit: Int) async throws -> [Event]
+}
+
+/// What ``StateStore/load()`` returns.
+public struct StoredState: Sendable {
+    public var instances: [Instance] = []
+    public var images: [Image] = []
+    /// Those that had not ended.
+    public var operations: [Operation] = []
+    public var resources: [HostResource] = []
+    /// The number of the newest event, 0 if there never was one.
+    public var lastEvent = 0
+    /// The host's boot id when the agent last stored it.
+    public var bootID: String?
+
+    public init() {}
+}
+
+/// One change of the stored state.
+public enum StateChange: Sendable, Hashable {
+    /// Inserts or replaces.
+    case putInstance(Instance)
+    case removeInstance(InstanceID)
+    case putImage(Image)
+    case removeImage(name: String)
+    case putOperation(Operation)
+    /// Records a host resource *before* it is made.
+    case recordResource(HostResource)
+    /// Forgets one after it is gone.
+    case forgetResource(HostResource)
+    /// Appends; the oldest are dropped beyond a bound.
+    case appendEvent(Event)
+    case setBootID(String)
+}
+
+/// Something on the host that must be gone when its owner is.
+public struct HostResource: Sendable, Hashable, Codable {
+    public enum Kind: String, Sendable, Codable {
+        /// A VMM; the value is its runtime directory.
+        case machine
+        /// Disks and logs; the value is not used.
+        case disks
+        /// A network attachment; the value is the address.
+        case network
+    }
+
+    public var owner: InstanceID
+    public var kind: Kind
+    public var value: String
+
+    public init(owner: InstanceID, kind: Kind, value: String) {
+        self.owner = owner
+        self.kind = kind
+        self.value = value
+    }
+}

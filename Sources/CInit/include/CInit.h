@@ -1,0 +1,1 @@
+void hypeman_init_marker(void);

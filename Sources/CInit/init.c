@@ -1,0 +1,2 @@
+#include "CInit.h"
+void hypeman_init_marker(void) {}
