@@ -71,8 +71,8 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(name: "CInit"),
-        .executableTarget(
-            name: "hypeman-init",
+        .target(
+            name: "GuestAgent",
             dependencies: [
                 "CInit", "GuestProtocol", "GuestTransport",
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -82,17 +82,34 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .executableTarget(
+            name: "hypeman-init",
+            dependencies: [
+                "CInit", "GuestAgent", "GuestProtocol", "GuestTransport",
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
 
         // The plugins.
-        .target(name: "NetworkPlugin", dependencies: ["AgentCore"], path: "Sources/Plugins/Network", swiftSettings: settings),
+        .target(
+            name: "NetworkPlugin",
+            dependencies: ["AgentCore"],
+            path: "Sources/Plugins/Network",
+            swiftSettings: settings
+        ),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "CStorage"),
         .target(
             name: "StoragePlugin",
             dependencies: [
-                "AgentCore", "CZlib", "CZstd",
+                "AgentCore", "CStorage", "CZlib", "CZstd", "GuestProtocol",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOFoundationCompat", package: "swift-nio"),
@@ -105,11 +122,14 @@ let package = Package(
             path: "Sources/Plugins/Storage",
             swiftSettings: settings
         ),
+        // Linux system calls that Swift does not see by itself.
+        .target(name: "CLinux"),
         .target(
             name: "HypervisorPlugin",
             dependencies: [
-                "AgentCore", "GuestProtocol", "GuestTransport",
+                "AgentCore", "CLinux", "GuestProtocol", "GuestTransport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOFoundationCompat", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
@@ -127,7 +147,7 @@ let package = Package(
         .target(
             name: "AgentHTTP",
             dependencies: [
-                "AgentAPI", "AgentCore",
+                "AgentAPI", "AgentCore", "GuestProtocol",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -135,6 +155,8 @@ let package = Package(
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOExtras", package: "swift-nio-extras"),
+                .product(name: "NIOFoundationCompat", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
@@ -142,6 +164,7 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: settings
@@ -157,6 +180,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
         ),
@@ -182,31 +206,51 @@ let package = Package(
         .target(
             name: "AgentTestSupport",
             dependencies: [
-                "AgentCore",
+                "AgentCore", "GuestProtocol",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "AgentCoreTests",
-            dependencies: ["AgentCore", "AgentTestSupport", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "AgentCore", "AgentTestSupport", "GuestProtocol",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "AgentStoreTests",
-            dependencies: ["AgentStore", "AgentCore", "AgentTestSupport"],
+            dependencies: [
+                "AgentStore", "AgentCore", "AgentTestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "GuestProtocolTests",
-            dependencies: ["GuestProtocol", "GuestTransport", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio")],
+            dependencies: [
+                "AgentCore", "CInit", "GuestAgent", "GuestProtocol", "GuestTransport", "HypervisorPlugin",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: settings
         ),
+        // xattr(7), which Swift's Glibc module leaves out; for tests alone.
+        .systemLibrary(name: "CXattr", path: "Tests/CXattr"),
         .testTarget(
             name: "StoragePluginTests",
             dependencies: [
-                "StoragePlugin", "AgentCore", "AgentTestSupport",
+                "CXattr",
+                "StoragePlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -216,8 +260,10 @@ let package = Package(
         .testTarget(
             name: "HypervisorPluginTests",
             dependencies: [
-                "HypervisorPlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
+                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings
@@ -225,29 +271,46 @@ let package = Package(
         .testTarget(
             name: "AgentHTTPTests",
             dependencies: [
-                "AgentHTTP", "AgentAPI", "AgentCore", "AgentTestSupport",
+                "AgentHTTP", "AgentAPI", "AgentCore", "AgentTestSupport", "GuestProtocol", "hypeman",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOFoundationCompat", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "AgentTests",
-            dependencies: ["hypeman-agent", "AgentCore", "AgentTestSupport"],
+            dependencies: [
+                "hypeman-agent", "AgentCore", "AgentTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "CommandLineTests",
-            dependencies: ["hypeman", "AgentAPI"],
+            dependencies: [
+                "hypeman", "AgentAPI",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "AgentAPI", "AgentTestSupport",
+                "AgentTestSupport",
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],

@@ -30,8 +30,13 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
         public var mtu: Int
 
         public init(
-            mac: String, address: String, prefixLength: Int, gateway: String, nameServers: [String],
-            searchDomains: [String], mtu: Int
+            mac: String,
+            address: String,
+            prefixLength: Int,
+            gateway: String,
+            nameServers: [String],
+            searchDomains: [String],
+            mtu: Int
         ) {
             self.mac = mac
             self.address = address
@@ -65,8 +70,16 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
     public var outputBufferSize: Int
 
     public init(
-        protocolVersion: Int, instance: String, hostname: String, session: String, mode: Mode, program: GuestProgram,
-        rootDisk: String, overlayDisk: String, network: Network?, outputBufferSize: Int
+        protocolVersion: Int,
+        instance: String,
+        hostname: String,
+        session: String,
+        mode: Mode,
+        program: GuestProgram,
+        rootDisk: String,
+        overlayDisk: String,
+        network: Network?,
+        outputBufferSize: Int
     ) {
         self.protocolVersion = protocolVersion
         self.instance = instance
@@ -95,7 +108,10 @@ public struct GuestProgram: Codable, Sendable, Hashable {
     public var stopSignal: String?
 
     public init(
-        arguments: [String], environment: [String], workingDirectory: String = "/", user: String = "",
+        arguments: [String],
+        environment: [String],
+        workingDirectory: String = "/",
+        user: String = "",
         stopSignal: String? = nil
     ) {
         self.arguments = arguments

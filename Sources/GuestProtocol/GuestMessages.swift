@@ -27,8 +27,10 @@ public struct GuestHello: Codable, Sendable, Hashable {
 
 /// How a process in the guest ended.
 public struct GuestExit: Codable, Sendable, Hashable {
-    /// The code it gave to exit(2), or 128 + the signal's number as a shell would report it. 126 and 127 stand for a
-    /// program that could not be started, as in POSIX's shell: found but not executable, and not found.
+    /// The code it gave to exit(2), or 128 + the signal's number as a shell would report it.
+    ///
+    /// 126 and 127 stand for a program that could not be started, as in POSIX's shell: found but not executable, and
+    /// not found.
     public var code: Int
     /// The signal that ended it, if one did.
     public var signal: Int?
@@ -79,7 +81,12 @@ public struct ExecRequest: Codable, Sendable, Hashable {
     /// Kill the command after this many milliseconds.
     public var timeoutMilliseconds: Int?
 
-    public init(program: GuestProgram, terminal: TerminalSize? = nil, stdin: Bool = false, timeoutMilliseconds: Int? = nil) {
+    public init(
+        program: GuestProgram,
+        terminal: TerminalSize? = nil,
+        stdin: Bool = false,
+        timeoutMilliseconds: Int? = nil
+    ) {
         self.program = program
         self.terminal = terminal
         self.stdin = stdin
@@ -108,8 +115,9 @@ public enum OutputStream: String, Codable, Sendable, Hashable, CaseIterable {
 public struct GuestOutput: Sendable, Hashable {
     /// Which of the two.
     public var stream: OutputStream
-    /// Position of the first byte, counted over both streams from the start of the boot. A jump past the end of the
-    /// chunk before means that the guest had to drop what lay between.
+    /// Position of the first byte, counted over both streams from the start of the boot.
+    ///
+    /// A jump past the end of the chunk before means that the guest had to drop what lay between.
     public var offset: UInt64
     /// Microseconds since the guest's kernel started, when the bytes were read from the program.
     public var uptimeMicroseconds: UInt64

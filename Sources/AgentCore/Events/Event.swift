@@ -1,7 +1,7 @@
 public import struct Foundation.Date
 
-/// Something that happened, numbered over the life of the agent's state.
-public struct Event: Sendable, Hashable, Codable {
+/// Something that happened, before it has its number.
+public struct EventDraft: Sendable, Hashable, Codable {
     public enum Kind: String, Sendable, Codable {
         case instanceCreated = "instance.created"
         case instanceState = "instance.state"
@@ -10,8 +10,6 @@ public struct Event: Sendable, Hashable, Codable {
         case imageDeleted = "image.deleted"
     }
 
-    /// From 1, without gaps, in the order of commits.
-    public var sequence: Int
     public var time: Date
     public var kind: Kind
     /// An instance's id or an image's name.
@@ -19,11 +17,22 @@ public struct Event: Sendable, Hashable, Codable {
     /// More about it: `state`, `reason`, `exit_code`.
     public var attributes: [String: String]
 
-    public init(sequence: Int, time: Date, kind: Kind, subject: String, attributes: [String: String] = [:]) {
-        self.sequence = sequence
+    public init(time: Date, kind: Kind, subject: String, attributes: [String: String] = [:]) {
         self.time = time
         self.kind = kind
         self.subject = subject
         self.attributes = attributes
+    }
+}
+
+/// Something that happened, numbered over the life of the agent's state.
+public struct Event: Sendable, Hashable, Codable {
+    /// From 1, without gaps, in the order of commits.
+    public var sequence: Int
+    public var event: EventDraft
+
+    public init(sequence: Int, event: EventDraft) {
+        self.sequence = sequence
+        self.event = event
     }
 }

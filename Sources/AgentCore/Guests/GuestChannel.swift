@@ -16,6 +16,7 @@ public protocol GuestChannel: Sendable {
     /// was sent. The guest keeps what it has sent until it is told by ``acknowledgeOutput(upTo:)``.
     ///
     /// - Parameter position: The first byte wanted, as in ``GuestOutput/offset``.
+    /// - Returns: The stretches; an error ends them when the connection is lost.
     func output(from position: UInt64) -> AsyncThrowingStream<GuestOutput, any Error>
 
     /// Says that output before `position` is safe on the host and may be forgotten.
@@ -27,6 +28,7 @@ public protocol GuestChannel: Sendable {
     /// Sends a signal to the program.
     ///
     /// - Parameter signal: Its number; nil is the program's own stop signal.
+    /// - Throws: `invalidState` if the program does not run, `unavailable` if the connection is lost.
     func signalProgram(_ signal: Int?) async throws
 
     /// Starts a command.
@@ -39,7 +41,9 @@ public protocol GuestChannel: Sendable {
     func close() async
 }
 
-/// A command in a guest. It is killed when this value's connection ends or ``kill()`` is called.
+/// A command in a guest.
+///
+/// It is killed when this value's connection ends or ``kill()`` is called.
 public protocol GuestProcess: Sendable {
     /// What it writes, to one consumer, who is waited for: a slow one slows the command down. After the last output
     /// comes its exit, once, and the stream ends.

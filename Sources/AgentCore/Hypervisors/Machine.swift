@@ -42,7 +42,11 @@ public struct HypervisorInformation: Sendable, Hashable, Codable {
     public var capabilities: HypervisorCapabilities
 
     public init(
-        name: HypervisorName, version: String, executable: FilePath, accelerator: Accelerator, acceleratorReason: String?,
+        name: HypervisorName,
+        version: String,
+        executable: FilePath,
+        accelerator: Accelerator,
+        acceleratorReason: String?,
         capabilities: HypervisorCapabilities
     ) {
         self.name = name
@@ -80,13 +84,21 @@ public struct MachineDescription: Sendable, Hashable, Codable {
     public var kernelArguments: [String]
     public var disks: [Disk]
     public var network: NetworkAttachment?
-    /// Exists, is empty, and only the agent and the VMM may enter it: sockets go here. Short enough that a socket's
-    /// name fits in 108 bytes (unix(7)).
+    /// Exists, is empty, and only the agent and the VMM may enter it: sockets go here.
+    ///
+    /// Short enough that a socket's name fits in 108 bytes (unix(7)).
     public var runtimeDirectory: FilePath
 
     public init(
-        instance: InstanceID, vcpus: Int, memory: ByteSize, kernel: FilePath, initrd: FilePath, kernelArguments: [String],
-        disks: [Disk], network: NetworkAttachment?, runtimeDirectory: FilePath
+        instance: InstanceID,
+        vcpus: Int,
+        memory: ByteSize,
+        kernel: FilePath,
+        initrd: FilePath,
+        kernelArguments: [String],
+        disks: [Disk],
+        network: NetworkAttachment?,
+        runtimeDirectory: FilePath
     ) {
         self.instance = instance
         self.vcpus = vcpus
@@ -111,8 +123,12 @@ public struct MachineRecord: Sendable, Hashable, Codable {
     public var session: String
 
     public init(
-        hypervisor: HypervisorName, version: String, accelerator: Accelerator, process: ProcessIdentity,
-        runtimeDirectory: FilePath, session: String
+        hypervisor: HypervisorName,
+        version: String,
+        accelerator: Accelerator,
+        process: ProcessIdentity,
+        runtimeDirectory: FilePath,
+        session: String
     ) {
         self.hypervisor = hypervisor
         self.version = version
@@ -127,7 +143,7 @@ public struct MachineRecord: Sendable, Hashable, Codable {
 public enum MachineEvent: Sendable, Hashable {
     case paused
     case resumed
-    /// The guest asked for a reset; the machine starts again in the same process.
+    /// The guest asked for a reset; the machine starts again in the same process, or, where its driver says so, exits.
     case reset
     /// The guest's kernel panicked.
     case panicked

@@ -25,7 +25,13 @@ public struct ImageConfiguration: Sendable, Hashable, Codable {
         public var startPeriod: Int?
         public var retries: Int?
 
-        public init(test: [String], interval: Int? = nil, timeout: Int? = nil, startPeriod: Int? = nil, retries: Int? = nil) {
+        public init(
+            test: [String],
+            interval: Int? = nil,
+            timeout: Int? = nil,
+            startPeriod: Int? = nil,
+            retries: Int? = nil
+        ) {
             self.test = test
             self.interval = interval
             self.timeout = timeout
@@ -35,9 +41,16 @@ public struct ImageConfiguration: Sendable, Hashable, Codable {
     }
 
     public init(
-        entrypoint: [String] = [], command: [String] = [], environment: [String] = [], workingDirectory: String = "",
-        user: String = "", stopSignal: String? = nil, exposedPorts: [String] = [], volumes: [String] = [],
-        labels: [String: String] = [:], healthcheck: Healthcheck? = nil
+        entrypoint: [String] = [],
+        command: [String] = [],
+        environment: [String] = [],
+        workingDirectory: String = "",
+        user: String = "",
+        stopSignal: String? = nil,
+        exposedPorts: [String] = [],
+        volumes: [String] = [],
+        labels: [String: String] = [:],
+        healthcheck: Healthcheck? = nil
     ) {
         self.entrypoint = entrypoint
         self.command = command
@@ -61,7 +74,9 @@ public enum ImageStatus: String, Sendable, Codable, CaseIterable {
     case failed
 }
 
-/// An image by one of its names. Several names can share one digest, and with it one root disk.
+/// An image by one of its names.
+///
+/// Several names can share one digest, and with it one root disk.
 public struct Image: Sendable, Hashable, Codable {
     /// The normalised reference; the key.
     public var name: String
@@ -79,7 +94,14 @@ public struct Image: Sendable, Hashable, Codable {
     /// Whether it came by import; a failed import cannot be tried again by itself.
     public var imported: Bool
 
-    public init(name: String, digest: Digest, status: ImageStatus, createdAt: Date, tags: [String: String] = [:], imported: Bool = false) {
+    public init(
+        name: String,
+        digest: Digest,
+        status: ImageStatus,
+        createdAt: Date,
+        tags: [String: String] = [:],
+        imported: Bool = false
+    ) {
         self.name = name
         self.digest = digest
         self.status = status

@@ -80,21 +80,28 @@ public protocol ImageRegistry: Sendable {
     ///   - reference: Where it is.
     ///   - digest: The manifest, as resolved before.
     ///   - progress: Called from any thread, at most a few times a second and at the end.
+    /// - Returns: The image, all of whose parts are here.
     /// - Throws: As ``resolve(_:platform:)``; `invalidArgument` with code `digest_mismatch` for contents that are not what
     ///   they claim; `storageFull`. Partial downloads are kept only where a later call can use them.
     func fetch(
-        _ reference: ImageReference, digest: Digest, progress: @escaping @Sendable (ImageProgress) -> Void
+        _ reference: ImageReference,
+        digest: Digest,
+        progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage
 }
 
 /// Reads images from files: an OCI layout in a tar, a `docker save` archive, or the tar of a root filesystem, each also
-/// compressed with gzip or zstd. Which it is, is seen from the contents.
+/// compressed with gzip or zstd.
+///
+/// Which it is, is seen from the contents.
 public protocol ImageArchiveReader: Sendable {
     /// Takes an archive in and verifies it; the file itself is no longer needed afterwards.
     ///
     /// - Throws: ``AgentError`` `invalidArgument`: `invalid_archive` with what is wrong and where, `digest_mismatch`.
     func read(
-        _ archive: FilePath, platform: Platform, progress: @escaping @Sendable (ImageProgress) -> Void
+        _ archive: FilePath,
+        platform: Platform,
+        progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage
 }
 
@@ -108,7 +115,8 @@ public protocol ImageBuilder: Sendable {
     /// - Throws: ``AgentError`` `invalidArgument` with code `invalid_layer` for hostile or broken layers, saying which
     ///   layer and entry; `storageFull`.
     func build(
-        _ image: FetchedImage, progress: @escaping @Sendable (ImageProgress) -> Void
+        _ image: FetchedImage,
+        progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> RootDisk
 }
 

@@ -40,7 +40,9 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         var registry = "docker.io"
         if let slash = rest.firstIndex(of: "/") {
             let first = rest[..<slash]
-            if first.contains(where: { $0 == "." || $0 == ":" }) || first == "localhost" || first.contains(where: \.isUppercase) {
+            if first.contains(where: { $0 == "." || $0 == ":" }) || first == "localhost"
+                || first.contains(where: \.isUppercase)
+            {
                 guard Self.isHost(first) else { throw invalid("'\(first)' is not a registry's host name") }
                 registry = String(first)
                 rest = rest[rest.index(after: slash)...]
@@ -50,9 +52,12 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         var repository = String(rest)
         if registry == "docker.io", !repository.contains("/") { repository = "library/" + repository }
         guard !rest.isEmpty else { throw invalid("it names no repository") }
-        guard repository.utf8.count <= 255, repository.split(separator: "/", omittingEmptySubsequences: false).allSatisfy(Self.isComponent)
+        guard repository.utf8.count <= 255,
+            repository.split(separator: "/", omittingEmptySubsequences: false).allSatisfy(Self.isComponent)
         else {
-            throw invalid("a repository is lower-case letters and digits, with single '.', '_', '-' or '/' between them")
+            throw invalid(
+                "a repository is lower-case letters and digits, with single '.', '_', '-' or '/' between them"
+            )
         }
         self.registry = registry
         self.repository = repository
@@ -77,13 +82,15 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
             guard let port = UInt16(parts[1]), port > 0 else { return false }
         }
         return host.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
-            !label.isEmpty && label.first != "-" && label.last != "-" && label.utf8.allSatisfy { isAlphanumeric($0) || $0 == 45 }
+            !label.isEmpty && label.first != "-" && label.last != "-"
+                && label.utf8.allSatisfy { isAlphanumeric($0) || $0 == 45 }
         }
     }
 
-    /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+    /// Whether a part between slashes fits `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
     private static func isComponent(_ text: Substring) -> Bool {
-        guard let first = text.utf8.first, let last = text.utf8.last, isLowerAlphanumeric(first), isLowerAlphanumeric(last)
+        guard let first = text.utf8.first, let last = text.utf8.last, isLowerAlphanumeric(first),
+            isLowerAlphanumeric(last)
         else { return false }
         return text.utf8.split(whereSeparator: isLowerAlphanumeric).allSatisfy { separator in
             separator.elementsEqual([46]) || separator.elementsEqual([95]) || separator.elementsEqual([95, 95])
@@ -91,6 +98,8 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    private static func isLowerAlphanumeric(_ byte: UInt8) -> Bool { (97...122).contains(byte) || (48...57).contains(byte) }
+    private static func isLowerAlphanumeric(_ byte: UInt8) -> Bool {
+        (97...122).contains(byte) || (48...57).contains(byte)
+    }
     private static func isAlphanumeric(_ byte: UInt8) -> Bool { isLowerAlphanumeric(byte) || (65...90).contains(byte) }
 }

@@ -1,7 +1,59 @@
+public import Logging
+import Synchronization
 public import SystemPackage
 
 /// Images: how they get here, by which names they are known, and when they go.
 public final class ImagesService: Sendable {
+    struct State {
+        /// By name.
+        var images: [String: Image] = [:]
+        /// What is under way, by digest: names that share one share the work.
+        var jobs: [Digest: Task<Void, Never>] = [:]
+        var progress: [Digest: ImageProgress] = [:]
+        var watchers: [Digest: [Int: AsyncStream<ImageProgress>.Continuation]] = [:]
+        var nextWatcher = 0
+        var isShutDown = false
+    }
+
+    let state = Mutex(State())
+    let store: any StateStore
+    let registry: any ImageRegistry
+    let archives: any ImageArchiveReader
+    let builder: any ImageBuilder
+    let disks: any ImageStore
+    let instances: InstanceDirectory
+    let time: TimeSource
+    let logger: Logger
+    /// Fetches, conversions and imports at a time; garbage collection takes all turns.
+    let turns: FairSemaphore
+    /// A change of a name is decided, stored and shown before the next.
+    private let changes = FairSemaphore(width: 1)
+
+    /// Everything it needs; call ``recover(_:)`` once before anything else.
+    public init(
+        configuration: ImagesConfiguration,
+        store: any StateStore,
+        registry: any ImageRegistry,
+        archives: any ImageArchiveReader,
+        builder: any ImageBuilder,
+        disks: any ImageStore,
+        instances: InstanceDirectory,
+        time: TimeSource,
+        logger: Logger
+    ) {
+        self.store = store
+        self.registry = registry
+        self.archives = archives
+        self.builder = builder
+        self.disks = disks
+        self.instances = instances
+        self.time = time
+        self.logger = logger
+        self.turns = FairSemaphore(width: configuration.maximumConcurrentBuilds)
+    }
+
+    // MARK: Getting
+
     /// Asks the registry for an image and starts getting it; returns when it is known to exist.
     ///
     /// An image that is here under the same digest is returned as it is; one that failed is tried again; several callers
@@ -9,46 +61,196 @@ public final class ImagesService: Sendable {
     ///
     /// - Throws: What the registry says, see ``ImageRegistry/resolve(_:platform:)``.
     public func pull(_ reference: ImageReference, tags: [String: String] = [:]) async throws -> Image {
-        throw AgentError(.internal, "stub")
+        try Tags.validate(tags)
+        let digest = try await registry.resolve(reference, platform: .host)
+        return try await changes.withTurn {
+            let name = reference.description
+            if let image = image(named: name), image.digest == digest, image.status != .failed { return image }
+            var image = Image(name: name, digest: digest, status: .pending, createdAt: time.now(), tags: tags)
+            if let twin = self.image(of: digest) {
+                image.status = .ready
+                image.configuration = twin.configuration
+                image.diskSize = twin.diskSize
+            }
+            try await put(image)
+            if image.status != .ready { startFetching(reference, digest) }
+            return self.image(named: name) ?? image
+        }
     }
 
     /// A file to write a received archive to.
-    public func newArchiveFile() async throws -> FilePath { throw AgentError(.internal, "stub") }
+    public func newArchiveFile() async throws -> FilePath { try await disks.newArchiveFile() }
 
-    /// Takes in an archive that was written to a file of ``newArchiveFile()``, and starts converting it. The file is
-    /// gone when this returns or throws.
+    /// Takes in an archive that was written to a file of ``newArchiveFile()``, and starts converting it.
+    ///
+    /// The file is gone when this returns or throws.
     ///
     /// - Parameters:
     ///   - archive: The file.
     ///   - name: The image's name; nil takes the one that the archive carries.
     ///   - tags: The image's tags.
+    /// - Returns: The image, converting or, if its contents were here already, ready.
     /// - Throws: `invalidArgument`: `invalid_archive`, `digest_mismatch`, or `invalid_name` if there is no name.
-    public func importArchive(_ archive: FilePath, name: ImageReference?, tags: [String: String] = [:]) async throws -> Image {
-        throw AgentError(.internal, "stub")
+    public func importArchive(
+        _ archive: FilePath,
+        name: ImageReference?,
+        tags: [String: String] = [:]
+    ) async throws -> Image {
+        do {
+            let image = try await takeIn(archive, name: name, tags: tags)
+            try await disks.discard(archive)
+            return image
+        } catch {
+            await discard(archive)
+            throw error
+        }
     }
 
+    private func takeIn(_ archive: FilePath, name: ImageReference?, tags: [String: String]) async throws -> Image {
+        try Tags.validate(tags)
+        let fetched = try await turns.withTurn {
+            try await archives.read(archive, platform: .host, progress: { _ in })
+        }
+        guard let reference = name ?? fetched.name else {
+            await collectGarbage()
+            throw AgentError(.invalidArgument, code: "invalid_name", "the archive carries no image name; give one")
+        }
+        return try await changes.withTurn {
+            var image = Image(
+                name: reference.description,
+                digest: fetched.digest,
+                status: .converting,
+                createdAt: time.now(),
+                tags: tags,
+                imported: true
+            )
+            if let twin = self.image(of: fetched.digest) {
+                image.status = .ready
+                image.configuration = twin.configuration
+                image.diskSize = twin.diskSize
+            }
+            try await put(image)
+            if image.status != .ready { startBuilding(fetched) }
+            return self.image(named: image.name) ?? image
+        }
+    }
+
+    private func discard(_ archive: FilePath) async {
+        do {
+            try await disks.discard(archive)
+        } catch {
+            logger.warning("received archive not removed", metadata: ["path": "\(archive)", "error": "\(error)"])
+        }
+    }
+
+    // MARK: Reads
+
     /// All images, by name, whatever their status.
-    public func list() -> [Image] { [] }
+    public func list() -> [Image] { state.withLock { Array($0.images.values) }.sorted { $0.name < $1.name } }
 
     /// The image of a name, with or without a digest.
     ///
     /// - Throws: `notFound`.
-    public func get(_ reference: ImageReference) throws(AgentError) -> Image { throw AgentError(.internal, "stub") }
-
-    /// Forgets a name, and removes the root disk if no other name and no instance needs it. What is under way for it
-    /// is cancelled.
-    ///
-    /// - Throws: `notFound`; `busy` with code `image_in_use` if an instance was made from it.
-    public func delete(_ reference: ImageReference) async throws { throw AgentError(.internal, "stub") }
-
-    /// How a pull or import goes: the newest state at once, then changes, until it is ready or failed. Steps that a
-    /// slow consumer misses are skipped, never the last.
-    public func progress(of reference: ImageReference) throws(AgentError) -> AsyncStream<ImageProgress> {
-        throw AgentError(.internal, "stub")
+    public func get(_ reference: ImageReference) throws(AgentError) -> Image {
+        if let image = image(named: reference.description) { return image }
+        // A digest names the contents: any name of the same repository will do.
+        if let digest = reference.digest {
+            let prefix = "\(reference.registry)/\(reference.repository)"
+            let twin = list().first { image in
+                image.digest == digest && (image.name.hasPrefix(prefix + ":") || image.name.hasPrefix(prefix + "@"))
+            }
+            if let twin { return twin }
+        }
+        throw AgentError(.notFound, "image '\(reference)' is not here; pull or import it first")
     }
+
+    /// A ready image with this digest, whatever its name.
+    func image(of digest: Digest) -> Image? {
+        state.withLock { $0.images.values.first { $0.digest == digest && $0.status == .ready } }
+    }
+
+    func image(named name: String) -> Image? { state.withLock { $0.images[name] } }
 
     /// Waits until an image is ready or failed.
     ///
     /// - Throws: `notFound` if it is deleted meanwhile.
-    public func wait(_ reference: ImageReference) async throws -> Image { throw AgentError(.internal, "stub") }
+    public func wait(_ reference: ImageReference) async throws -> Image {
+        for await _ in try progress(of: reference) {}
+        try Task.checkCancellation()
+        return try get(reference)
+    }
+
+    // MARK: Removal
+
+    /// Forgets a name, and removes the root disk if no other name and no instance needs it.
+    ///
+    /// What is under way for it is cancelled.
+    ///
+    /// - Throws: `notFound`; `busy` with code `image_in_use` if an instance was made from it and it has no other name.
+    public func delete(_ reference: ImageReference) async throws {
+        try await changes.withTurn {
+            let image = try get(reference)
+            let isLastName = !list().contains { $0.name != image.name && $0.digest == image.digest }
+            if isLastName, let user = instances.all().first(where: { $0.specification.imageDigest == image.digest }) {
+                throw AgentError(
+                    .busy,
+                    code: "image_in_use",
+                    "image '\(image.name)' is used by instance '\(user.name)' (\(user.id)); delete that first"
+                )
+            }
+            try await store.commit([
+                .removeImage(name: image.name),
+                .appendEvent(EventDraft(time: time.now(), kind: .imageDeleted, subject: image.name)),
+            ])
+            let job = state.withLock { state -> Task<Void, Never>? in
+                state.images[image.name] = nil
+                return isLastName ? state.jobs[image.digest] : nil
+            }
+            if let job {
+                job.cancel()
+                await job.value
+            }
+            logger.info("image deleted", metadata: ["image": "\(image.name)"])
+        }
+        await collectGarbage()
+    }
+
+    /// Removes from disk what no image and no instance needs.
+    ///
+    /// A failure is logged: the next one tries again.
+    ///
+    /// - Parameter used: Digests to keep besides those of the images and instances that are known now.
+    func collectGarbage(keeping used: [Digest] = []) async {
+        do {
+            try await turns.withAllTurns {
+                let needed = Set(list().filter { $0.status != .failed }.map(\.digest))
+                    .union(instances.all().map(\.specification.imageDigest)).union(used)
+                let freed = try await disks.removeAll(except: needed)
+                if freed.bytes > 0 { logger.info("disk space freed", metadata: ["bytes": "\(freed.bytes)"]) }
+            }
+        } catch {
+            logger.warning("unneeded image data not removed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: Stored state
+
+    /// Stores an image and shows it.
+    func put(_ image: Image) async throws {
+        var attributes = ["status": image.status.rawValue, "digest": image.digest.description]
+        attributes["error"] = image.error
+        try await store.commit([
+            .putImage(image),
+            .appendEvent(EventDraft(time: time.now(), kind: .imageStatus, subject: image.name, attributes: attributes)),
+        ])
+        state.withLock { $0.images[image.name] = image }
+    }
+}
+
+/// What the agent's configuration says about images.
+public struct ImagesConfiguration: Sendable {
+    /// At least 1.
+    public var maximumConcurrentBuilds: Int
+
+    public init(maximumConcurrentBuilds: Int) { self.maximumConcurrentBuilds = maximumConcurrentBuilds }
 }

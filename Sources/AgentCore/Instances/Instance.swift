@@ -46,10 +46,20 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
     public var networkEnabled: Bool
 
     public init(
-        name: InstanceName, image: String, imageDigest: Digest, vcpus: Int, memory: ByteSize, overlaySize: ByteSize,
-        environment: [String: String] = [:], entrypoint: [String]? = nil, command: [String]? = nil,
-        workingDirectory: String? = nil, user: String? = nil, tags: [String: String] = [:],
-        hypervisor: HypervisorName? = nil, networkEnabled: Bool = false
+        name: InstanceName,
+        image: String,
+        imageDigest: Digest,
+        vcpus: Int,
+        memory: ByteSize,
+        overlaySize: ByteSize,
+        environment: [String: String] = [:],
+        entrypoint: [String]? = nil,
+        command: [String]? = nil,
+        workingDirectory: String? = nil,
+        user: String? = nil,
+        tags: [String: String] = [:],
+        hypervisor: HypervisorName? = nil,
+        networkEnabled: Bool = false
     ) {
         self.name = name
         self.image = image
@@ -103,7 +113,9 @@ public struct InstanceExit: Sendable, Hashable, Codable {
     }
 }
 
-/// An instance as it is: what was asked for, and what the agent last saw. A value; it does not change by itself.
+/// An instance as it is: what was asked for, and what the agent last saw.
+///
+/// A value; it does not change by itself.
 public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public let id: InstanceID
     public var specification: InstanceSpecification

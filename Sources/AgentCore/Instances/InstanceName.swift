@@ -9,7 +9,8 @@ public struct InstanceName: Hashable, Sendable, Codable, CustomStringConvertible
         let inner = text.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 }
         guard inner, !text.isEmpty, text.utf8.count <= 63, text.first != "-", text.last != "-" else {
             throw AgentError(
-                .invalidArgument, code: "invalid_name",
+                .invalidArgument,
+                code: "invalid_name",
                 "name '\(text.prefix(80))' is not valid: use 1 to 63 lower-case letters, digits and hyphens, "
                     + "with no hyphen at either end"
             )

@@ -1,58 +1,213 @@
 public import GuestProtocol
+public import Logging
+import Synchronization
 
-/// Instances: their life, their programs' output, and commands in them. Every transport calls this and nothing below it.
+/// Instances: their life, their programs' output, and commands in them.
+///
+/// Every transport calls this and nothing below it.
 ///
 /// An instance is named by its id, its name, or a prefix of its id that fits no other; in this order. Calls that change
 /// something return when it is done, whether or not their caller still waits: the work belongs to the agent.
 public final class InstancesService: Sendable {
+    let context: InstanceContext
+    private let controllers = Mutex<[InstanceID: InstanceController]>([:])
+
+    /// Everything it needs; call ``recover(_:)`` once before anything else.
+    public init(
+        configuration: InstancesConfiguration,
+        store: any StateStore,
+        directory: InstanceDirectory,
+        images: ImagesService,
+        imageStore: any ImageStore,
+        disks: any DiskStore,
+        logs: any InstanceLogs,
+        network: any NetworkBackend,
+        hypervisors: HypervisorSelection,
+        time: TimeSource,
+        logger: Logger
+    ) {
+        self.context = InstanceContext(
+            configuration: configuration,
+            runtime: RuntimeDirectories(root: configuration.runtimeDirectory),
+            store: store,
+            directory: directory,
+            images: images,
+            imageStore: imageStore,
+            disks: disks,
+            logs: logs,
+            network: network,
+            hypervisors: hypervisors,
+            time: time,
+            logger: logger
+        )
+    }
+
+    // MARK: Reads
+
     /// The instance that a reference names, from memory.
     ///
     /// - Throws: `notFound`; `ambiguous` if a prefix fits several.
-    public func get(_ reference: String) throws(AgentError) -> Instance { throw AgentError(.internal, "stub") }
+    public func get(_ reference: String) throws(AgentError) -> Instance { try context.directory.find(reference) }
 
     /// All that fit a filter, oldest first, from memory.
-    public func list(_ filter: InstanceFilter = InstanceFilter()) -> [Instance] { [] }
+    public func list(_ filter: InstanceFilter = InstanceFilter()) -> [Instance] {
+        context.directory.all().filter(filter.matches)
+    }
+
+    /// Waits until an instance is in a state, or cannot come to it any more by itself (it is Stopped, or deleted).
+    ///
+    /// - Throws: `notFound` if it isn't there, or is deleted meanwhile.
+    public func wait(
+        _ reference: String,
+        for state: InstanceState,
+        timeout: Duration
+    ) async throws -> InstanceWaitResult {
+        let controller = try controller(reference)
+        let found = try await controller.wait(within: timeout) { instance in
+            instance.state == state || (instance.state == .stopped && instance.desired != .running)
+        }
+        if let found { return InstanceWaitResult(instance: found, timedOut: false) }
+        guard let instance = context.directory.get(controller.id) else {
+            throw AgentError(.notFound, "instance '\(reference)' was deleted while it was waited for")
+        }
+        return InstanceWaitResult(instance: instance, timedOut: true)
+    }
+
+    /// An instance's log; see ``InstanceLogs/lines(of:source:tail:follow:)``.
+    public func logs(
+        _ reference: String,
+        source: LogSource,
+        tail: Int?,
+        follow: Bool
+    ) throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> {
+        let instance = try get(reference)
+        return context.logs.lines(of: instance.id, source: source, tail: tail, follow: follow)
+    }
+
+    // MARK: Changes
 
     /// Makes an instance and starts it; returns when its VMM runs (state Initializing, or beyond).
     ///
     /// - Throws: `invalidArgument` with the field's code, `notFound` for the image, `invalidState` `image_not_ready`,
     ///   `alreadyExists` `name_conflict`, `quotaExceeded`, `unavailable`. Nothing is left of an instance whose
     ///   creation failed.
-    public func create(_ request: CreateInstanceRequest) async throws -> Instance { throw AgentError(.internal, "stub") }
+    public func create(_ request: CreateInstanceRequest) async throws -> Instance {
+        let specification = try await validated(request)
+        let instance = Instance(id: .random(), specification: specification, createdAt: context.time.now())
+        try context.directory.reserve(specification.name, for: instance.id)
+        do {
+            try await context.store.commit([
+                .putInstance(instance),
+                .appendEvent(
+                    EventDraft(
+                        time: instance.createdAt,
+                        kind: .instanceCreated,
+                        subject: instance.id.rawValue,
+                        attributes: ["name": specification.name.rawValue, "image": specification.image]
+                    )
+                ),
+            ])
+        } catch {
+            context.directory.release(specification.name, for: instance.id)
+            throw error
+        }
+        context.directory.update(instance)
+        let controller = adopt(instance)
+        do {
+            try await controller.perform(.create) { try await $0.start(StartInstanceRequest()) }
+        } catch {
+            await discard(controller)
+            throw error
+        }
+        return try get(instance.id.rawValue)
+    }
 
     /// Starts a stopped instance; returns when its VMM runs.
     ///
     /// - Throws: `invalidState` unless it is Stopped.
-    public func start(_ reference: String, _ request: StartInstanceRequest = StartInstanceRequest()) async throws -> Instance {
-        throw AgentError(.internal, "stub")
+    public func start(
+        _ reference: String,
+        _ request: StartInstanceRequest = StartInstanceRequest()
+    ) async throws -> Instance {
+        let controller = try controller(reference)
+        try await controller.perform(.start) { try await $0.start(request) }
+        return try get(controller.id.rawValue)
     }
 
-    /// Stops an instance: the program's stop signal, then the power button, then the kill. Returns when it is Stopped;
-    /// its ``Instance/exit`` says which step did it. An instance that is stopped already is returned as it is.
-    public func stop(_ reference: String, _ request: StopInstanceRequest = StopInstanceRequest()) async throws -> Instance {
-        throw AgentError(.internal, "stub")
-    }
-
-    /// Removes an instance and all that belongs to it, from any state, at once. Returns when nothing of it is left.
-    public func delete(_ reference: String) async throws { throw AgentError(.internal, "stub") }
-
-    /// Waits until an instance is in a state, or cannot come to it any more by itself (it is Stopped, or deleted).
+    /// Stops an instance: the program's stop signal, then the power button, then the kill.
     ///
-    /// - Throws: `notFound` if it isn't there, or is deleted meanwhile.
-    public func wait(_ reference: String, for state: InstanceState, timeout: Duration) async throws -> InstanceWaitResult {
-        throw AgentError(.internal, "stub")
+    /// Returns when it is Stopped; its ``Instance/exit`` says which step did it. An instance that is stopped already is
+    /// returned as it is.
+    public func stop(
+        _ reference: String,
+        _ request: StopInstanceRequest = StopInstanceRequest()
+    ) async throws -> Instance {
+        let controller = try controller(reference)
+        try await controller.perform(.stop) { try await $0.stop(request) }
+        return try get(controller.id.rawValue)
+    }
+
+    /// Removes an instance and all that belongs to it, from any state, at once.
+    ///
+    /// Returns when nothing of it is left.
+    public func delete(_ reference: String) async throws {
+        try await remove(try controller(reference))
     }
 
     /// Runs a command in an instance.
     ///
-    /// - Parameter patience: How long to wait for an instance that is still Initializing.
+    /// - Parameters:
+    ///   - reference: Which instance.
+    ///   - request: The command.
+    ///   - patience: How long to wait for an instance that is still Initializing.
+    /// - Returns: The command, started.
     /// - Throws: `invalidState` if it isn't Running.
-    public func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess {
-        throw AgentError(.internal, "stub")
+    public func exec(
+        _ reference: String,
+        _ request: ExecRequest,
+        patience: Duration
+    ) async throws -> any GuestProcess {
+        try await controller(reference).exec(request, patience: patience)
     }
 
-    /// An instance's log; see ``InstanceLogs/lines(of:source:tail:follow:)``.
-    public func logs(
-        _ reference: String, source: LogSource, tail: Int?, follow: Bool
-    ) throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> { throw AgentError(.internal, "stub") }
+    // MARK: Controllers
+
+    private func controller(_ reference: String) throws(AgentError) -> InstanceController {
+        let id = try get(reference).id
+        guard let controller = controllers.withLock({ $0[id] }) else {
+            throw AgentError(.notFound, "instance '\(reference)' is gone")
+        }
+        return controller
+    }
+
+    /// Gives a stored instance its controller.
+    func adopt(_ instance: Instance) -> InstanceController {
+        let controller = InstanceController(instance, context: context)
+        controllers.withLock { $0[instance.id] = controller }
+        return controller
+    }
+
+    /// Overtakes what is under way for an instance, and removes it.
+    func remove(_ controller: InstanceController) async throws {
+        await controller.cancelOperations()
+        try await controller.perform(.delete) { try await $0.delete() }
+        controllers.withLock { $0[controller.id] = nil }
+    }
+
+    /// Removes an instance whose removal nobody waits for; one that cannot be removed now is at the next start.
+    func discard(_ controller: InstanceController) async {
+        do {
+            try await remove(controller)
+        } catch {
+            context.logger.error("instance not removed", metadata: ["instance": "\(controller.id)", "error": "\(error)"])
+        }
+    }
+
+    /// Lets go of every machine without touching it: called when the agent stops.
+    public func shutDown() async {
+        let all = controllers.withLock { Array($0.values) }
+        await withTaskGroup(of: Void.self) { group in
+            for controller in all { group.addTask { await controller.letGo() } }
+        }
+    }
 }

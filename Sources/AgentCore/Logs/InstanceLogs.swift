@@ -1,5 +1,6 @@
-public import struct Foundation.Date
 public import GuestProtocol
+
+public import struct Foundation.Date
 
 /// Who wrote a log line; the names are the wire format of existing clients, `console` added.
 public enum LogSource: String, Sendable, Codable, CaseIterable {
@@ -53,7 +54,9 @@ public protocol InstanceLogs: Sendable {
     ///
     /// - Throws: Through the stream, ``AgentError`` `not_found` with code `log_not_found` if nothing was ever written
     ///   and `follow` is false.
-    func lines(of instance: InstanceID, source: LogSource, tail: Int?, follow: Bool) -> AsyncThrowingStream<LogLine, any Error>
+    func lines(of instance: InstanceID, source: LogSource, tail: Int?, follow: Bool) -> AsyncThrowingStream<
+        LogLine, any Error
+    >
 
     /// Removes an instance's logs and ends those that follow them. Idempotent.
     func remove(_ instance: InstanceID) async throws

@@ -14,7 +14,13 @@ public struct NetworkAttachment: Sendable, Hashable, Codable {
     public var tap: String?
 
     public init(
-        network: String, mac: String, address: String, prefixLength: Int, gateway: String, nameServers: [String], mtu: Int,
+        network: String,
+        mac: String,
+        address: String,
+        prefixLength: Int,
+        gateway: String,
+        nameServers: [String],
+        mtu: Int,
         tap: String?
     ) {
         self.network = network
@@ -47,6 +53,7 @@ public protocol NetworkBackend: Sendable {
     ///   - instance: Which one.
     ///   - previous: What it had before; address and MAC are kept.
     /// - Returns: The attachment, with its device; nil where the backend provides no network.
+    /// - Throws: `quotaExceeded` if there is no address left.
     func attach(_ instance: InstanceID, previous: NetworkAttachment?) async throws -> NetworkAttachment?
 
     /// Removes an instance's device and rules; its address stays its own. Idempotent.

@@ -31,14 +31,18 @@ public struct ProcessSpecification: Sendable {
     /// The whole environment, nothing is inherited.
     public var environment: [String: String]
     public var workingDirectory: FilePath
-    /// Receives stdout and stderr; created, appended to.
+    /// Receives stdout and stderr; created, appended to, and emptied when it has become large.
     public var outputFile: FilePath
     /// A text that is among `arguments` and in no other process's, to find it after a crash.
     public var mark: String
 
     public init(
-        executable: FilePath, arguments: [String], environment: [String: String], workingDirectory: FilePath,
-        outputFile: FilePath, mark: String
+        executable: FilePath,
+        arguments: [String],
+        environment: [String: String],
+        workingDirectory: FilePath,
+        outputFile: FilePath,
+        mark: String
     ) {
         self.executable = executable
         self.arguments = arguments

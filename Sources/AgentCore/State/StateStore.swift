@@ -10,8 +10,11 @@ public protocol StateStore: Sendable {
 
     /// Makes all changes, or none.
     ///
+    /// - Returns: The events among them, with their numbers.
+    ///
     /// - Throws: ``AgentError`` `alreadyExists` if an instance's name is taken, `storageFull`.
-    func commit(_ changes: [StateChange]) async throws
+    @discardableResult
+    func commit(_ changes: [StateChange]) async throws -> [Event]
 
     /// Stored events with a greater number than `sequence`, oldest first, at most `limit`.
     func events(after sequence: Int, limit: Int) async throws -> [Event]
@@ -45,7 +48,7 @@ public enum StateChange: Sendable, Hashable {
     /// Forgets one after it is gone.
     case forgetResource(HostResource)
     /// Appends; the oldest are dropped beyond a bound.
-    case appendEvent(Event)
+    case appendEvent(EventDraft)
     case setBootID(String)
 }
 

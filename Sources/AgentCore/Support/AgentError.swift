@@ -4,7 +4,9 @@
 /// what went wrong, with which id or value, and what to do about it: lower-case start, no full stop, never repeating the
 /// cause.
 public struct AgentError: Error, Sendable, CustomStringConvertible {
-    /// The class of an error. One table maps it to HTTP, another to D-Bus.
+    /// The class of an error.
+    ///
+    /// One table maps it to HTTP, another to D-Bus.
     public enum Kind: String, Sendable, CaseIterable {
         /// The request itself is wrong, whatever the agent's state.
         case invalidArgument

@@ -27,7 +27,13 @@ public struct ByteSize: Sendable, Hashable, Comparable, Codable {
         let shifts = ["": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50]
         var key = unit.lowercased()
         if key.count > 1 {
-            if key.hasSuffix("ib") { key.removeLast(2) } else if key.hasSuffix("b") { key.removeLast() } else { return nil }
+            if key.hasSuffix("ib") {
+                key.removeLast(2)
+            } else if key.hasSuffix("b") {
+                key.removeLast()
+            } else {
+                return nil
+            }
             if key.isEmpty || key == "b" { return nil }
         }
         guard let shift = shifts[key] else { return nil }

@@ -23,7 +23,11 @@ public struct GraphError: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    /// At least one.
     public let problems: [Problem]
+
+    /// An error of what ``Graph/problems(for:reportingUnused:)`` found.
+    public init(problems: [Problem]) { self.problems = problems }
 
     public var description: String { problems.map(\.description).joined(separator: "\n\n") }
 }

@@ -1,0 +1,192 @@
+import Logging
+import SystemPackage
+
+extension AgentConfiguration {
+    /// The environment variables, in the order of the README's table.
+    enum Variables {
+        static let port = number("PORT", default: "8080", 1...65535, "TCP port of the HTTP API")
+        static let bindAddress = ConfigurationVariable(
+            "BIND_ADDRESS",
+            default: "0.0.0.0",
+            "IP address that the TCP port listens on",
+            expected: "an IP address"
+        ) { $0.isEmpty ? nil : $0 }
+        static let jwtSecret = ConfigurationVariable<String?>(
+            "JWT_SECRET",
+            default: "",
+            "Secret that tokens are signed with (HS256); without it there is no TCP API",
+            expected: "any text"
+        ) { optional($0) { $0 } }
+        static let tlsCertificate = path("TLS_CERT", "PEM certificate chain of the TCP port; with TLS_KEY")
+        static let tlsKey = path("TLS_KEY", "PEM private key of the TCP port")
+        static let dataDirectory = directory("DATA_DIR", default: "/var/lib/hypeman", "Images, disks, logs and state")
+        static let runtimeDirectory = directory(
+            "RUNTIME_DIR",
+            default: "/run/hypeman",
+            "Sockets; emptied by a reboot of the host"
+        )
+        static let socket = path("SOCKET", "Unix socket of the HTTP API; `RUNTIME_DIR/agent.sock` if empty")
+        static let hypervisor = choice(
+            "HYPERVISOR",
+            default: .auto,
+            HypervisorChoice.self,
+            "What runs instances that name nothing"
+        )
+        static let accelerator = choice(
+            "ACCELERATOR",
+            default: .auto,
+            AcceleratorChoice.self,
+            "`auto` takes KVM where a guest really runs under it"
+        )
+        static let network = choice(
+            "NETWORK",
+            default: NetworkChoice.none,
+            NetworkChoice.self,
+            "How instances are connected"
+        )
+        static let kernel = path("KERNEL_PATH", "Guest kernel; else `DATA_DIR/system/kernel/` or `/usr/lib/hypeman/`")
+        static let initrd = path("INITRD_PATH", "Guest initrd, built for that kernel; searched in the same places")
+        static let qemu = path("QEMU_PATH", "QEMU's executable; searched in PATH if empty")
+        static let maximumConcurrentBuilds = number(
+            "MAX_CONCURRENT_BUILDS",
+            default: "1",
+            1...64,
+            "Images fetched and converted at a time"
+        )
+        static let maximumOverlaySize = size(
+            "MAX_OVERLAY_SIZE",
+            default: "100GB",
+            "Largest overlay disk of an instance"
+        )
+        static let maximumVCPUs = number("MAX_VCPUS_PER_INSTANCE", default: "16", 1...1024, "Most vCPUs of an instance")
+        static let maximumMemory = size("MAX_MEMORY_PER_INSTANCE", default: "32GB", "Most memory of an instance")
+        static let bootTimeout = ConfigurationVariable(
+            "BOOT_TIMEOUT",
+            default: "2m",
+            "How long a guest may take to start its program",
+            expected: "a whole number and s or m, from 1s to 60m"
+        ) { text -> Duration? in
+            guard let unit = text.last, let count = Int(text.dropLast()), count > 0 else { return nil }
+            let seconds = unit == "m" ? count.multipliedReportingOverflow(by: 60) : (count, false)
+            guard unit == "m" || unit == "s", !seconds.1, seconds.0 <= 3600 else { return nil }
+            return .seconds(seconds.0)
+        }
+        static let insecureRegistries = ConfigurationVariable(
+            "INSECURE_REGISTRIES",
+            default: "",
+            "Registries that are spoken to in plain HTTP, by `host:port`",
+            expected: "host names with optional ports, separated by commas"
+        ) { text -> [String]? in
+            let hosts = text.split(separator: ",").map { $0.filter { $0 != " " } }
+            return hosts.allSatisfy { !$0.contains("/") && !$0.isEmpty } ? hosts : nil
+        }
+        static let dockerConfigDirectory = path(
+            "DOCKER_CONFIG",
+            "Directory of Docker's config.json with registry logins; `~/.docker` if empty"
+        )
+        static let logLevel = ConfigurationVariable(
+            "LOG_LEVEL",
+            default: "info",
+            "The agent's own log",
+            expected: "trace, debug, info, notice, warning, error or critical"
+        ) { Logger.Level(rawValue: $0.lowercased()) }
+        static let logMaximumSize = size("LOG_MAX_SIZE", default: "50MB", "Size at which an instance's log is rotated")
+        static let logMaximumFiles = number(
+            "LOG_MAX_FILES",
+            default: "1",
+            0...100,
+            "Rotated logs kept beside the current one"
+        )
+
+        private static func number(
+            _ name: String,
+            default defaultText: String,
+            _ range: ClosedRange<Int>,
+            _ summary: String
+        ) -> ConfigurationVariable<Int> {
+            ConfigurationVariable(
+                name,
+                default: defaultText,
+                summary,
+                expected: "a whole number from \(range.lowerBound) to \(range.upperBound)"
+            ) { text in Int(text).flatMap { range.contains($0) ? $0 : nil } }
+        }
+
+        private static func size(_ name: String, default defaultText: String, _ summary: String)
+            -> ConfigurationVariable<ByteSize>
+        {
+            ConfigurationVariable(
+                name,
+                default: defaultText,
+                summary,
+                expected: "a size such as 512MB or 10GB (binary units)"
+            ) { text in
+                ByteSize(text).flatMap { $0.bytes > 0 ? $0 : nil }
+            }
+        }
+
+        private static func path(_ name: String, _ summary: String) -> ConfigurationVariable<FilePath?> {
+            ConfigurationVariable(name, default: "", summary, expected: "an absolute path") { text in
+                optional(text) { $0.hasPrefix("/") ? FilePath($0) : nil }
+            }
+        }
+
+        /// The value nil for an empty text, and no value for one that `parse` refuses.
+        private static func optional<Value>(_ text: String, _ parse: (String) -> Value?) -> Value?? {
+            guard !text.isEmpty else { return .some(.none) }
+            guard let value = parse(text) else { return .none }
+            return .some(.some(value))
+        }
+
+        private static func directory(_ name: String, default defaultText: String, _ summary: String)
+            -> ConfigurationVariable<FilePath>
+        {
+            ConfigurationVariable(name, default: defaultText, summary, expected: "an absolute path") { text in
+                text.hasPrefix("/") ? FilePath(text) : nil
+            }
+        }
+
+        private static func choice<Choice: RawRepresentable & CaseIterable & Sendable>(
+            _ name: String,
+            default defaultChoice: Choice,
+            _: Choice.Type,
+            _ summary: String
+        ) -> ConfigurationVariable<Choice> where Choice.RawValue == String {
+            ConfigurationVariable(
+                name,
+                default: defaultChoice.rawValue,
+                summary,
+                expected: "one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))"
+            ) { Choice(rawValue: $0) }
+        }
+    }
+
+    /// A line of the README's table.
+    public struct Description: Sendable, Hashable {
+        public let name: String
+        public let defaultText: String
+        public let summary: String
+
+        init<Value>(_ variable: ConfigurationVariable<Value>) {
+            self.name = variable.name
+            self.defaultText = variable.defaultText
+            self.summary = variable.summary
+        }
+    }
+
+    /// Every variable, for the table.
+    public static var descriptions: [Description] {
+        [
+            Description(Variables.port), Description(Variables.bindAddress), Description(Variables.jwtSecret),
+            Description(Variables.tlsCertificate), Description(Variables.tlsKey), Description(Variables.dataDirectory),
+            Description(Variables.runtimeDirectory), Description(Variables.socket), Description(Variables.hypervisor),
+            Description(Variables.accelerator), Description(Variables.network), Description(Variables.kernel),
+            Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
+            Description(Variables.maximumOverlaySize), Description(Variables.maximumVCPUs),
+            Description(Variables.maximumMemory), Description(Variables.bootTimeout),
+            Description(Variables.insecureRegistries), Description(Variables.dockerConfigDirectory),
+            Description(Variables.logLevel), Description(Variables.logMaximumSize),
+            Description(Variables.logMaximumFiles),
+        ]
+    }
+}

@@ -1,0 +1,119 @@
+public import Logging
+public import SystemPackage
+
+/// Which hypervisor runs instances that name none.
+public enum HypervisorChoice: String, Sendable, CaseIterable {
+    case auto
+    case qemu
+}
+
+/// Which accelerator VMMs use.
+public enum AcceleratorChoice: String, Sendable, CaseIterable {
+    /// KVM where a guest really runs under it, software emulation otherwise.
+    case auto
+    case kvm
+    case tcg
+}
+
+/// Which network backend instances get.
+public enum NetworkChoice: String, Sendable, CaseIterable {
+    case none
+}
+
+/// The agent's configuration: every environment variable, read and checked.
+public struct AgentConfiguration: Sendable {
+    public var port: Int
+    public var bindAddress: String
+    public var jwtSecret: String?
+    public var tlsCertificate: FilePath?
+    public var tlsKey: FilePath?
+    public var dataDirectory: FilePath
+    public var runtimeDirectory: FilePath
+    public var socket: FilePath
+    public var hypervisor: HypervisorChoice
+    public var accelerator: AcceleratorChoice
+    public var network: NetworkChoice
+    public var kernel: FilePath?
+    public var initrd: FilePath?
+    public var qemu: FilePath?
+    public var maximumConcurrentBuilds: Int
+    public var maximumOverlaySize: ByteSize
+    public var maximumVCPUs: Int
+    public var maximumMemory: ByteSize
+    public var bootTimeout: Duration
+    public var insecureRegistries: [String]
+    public var dockerConfigDirectory: FilePath?
+    public var logLevel: Logger.Level
+    public var logMaximumSize: ByteSize
+    public var logMaximumFiles: Int
+
+    /// Reads an environment.
+    ///
+    /// - Throws: ``ConfigurationError`` with every value that does not parse; there is no silent default.
+    public init(environment: [String: String]) throws(ConfigurationError) {
+        var reader = ConfigurationReader(environment: environment)
+        let port = reader.read(Variables.port)
+        let bindAddress = reader.read(Variables.bindAddress)
+        let jwtSecret = reader.read(Variables.jwtSecret)
+        let tlsCertificate = reader.read(Variables.tlsCertificate)
+        let tlsKey = reader.read(Variables.tlsKey)
+        let dataDirectory = reader.read(Variables.dataDirectory)
+        let runtimeDirectory = reader.read(Variables.runtimeDirectory)
+        let socket = reader.read(Variables.socket)
+        let hypervisor = reader.read(Variables.hypervisor)
+        let accelerator = reader.read(Variables.accelerator)
+        let network = reader.read(Variables.network)
+        let kernel = reader.read(Variables.kernel)
+        let initrd = reader.read(Variables.initrd)
+        let qemu = reader.read(Variables.qemu)
+        let maximumConcurrentBuilds = reader.read(Variables.maximumConcurrentBuilds)
+        let maximumOverlaySize = reader.read(Variables.maximumOverlaySize)
+        let maximumVCPUs = reader.read(Variables.maximumVCPUs)
+        let maximumMemory = reader.read(Variables.maximumMemory)
+        let bootTimeout = reader.read(Variables.bootTimeout)
+        let insecureRegistries = reader.read(Variables.insecureRegistries)
+        let dockerConfigDirectory = reader.read(Variables.dockerConfigDirectory)
+        let logLevel = reader.read(Variables.logLevel)
+        let logMaximumSize = reader.read(Variables.logMaximumSize)
+        let logMaximumFiles = reader.read(Variables.logMaximumFiles)
+        guard let port, let bindAddress, let jwtSecret, let tlsCertificate, let tlsKey, let dataDirectory,
+            let runtimeDirectory,
+            let socket, let hypervisor, let accelerator, let network, let kernel, let initrd, let qemu,
+            let maximumConcurrentBuilds, let maximumOverlaySize, let maximumVCPUs, let maximumMemory, let bootTimeout,
+            let insecureRegistries, let dockerConfigDirectory, let logLevel, let logMaximumSize, let logMaximumFiles
+        else { throw ConfigurationError(problems: reader.problems) }
+        self.port = port
+        self.bindAddress = bindAddress
+        self.jwtSecret = jwtSecret
+        self.tlsCertificate = tlsCertificate
+        self.tlsKey = tlsKey
+        self.dataDirectory = dataDirectory
+        self.runtimeDirectory = runtimeDirectory
+        self.socket = socket ?? runtimeDirectory.appending("agent.sock")
+        self.hypervisor = hypervisor
+        self.accelerator = accelerator
+        self.network = network
+        self.kernel = kernel
+        self.initrd = initrd
+        self.qemu = qemu
+        self.maximumConcurrentBuilds = maximumConcurrentBuilds
+        self.maximumOverlaySize = maximumOverlaySize
+        self.maximumVCPUs = maximumVCPUs
+        self.maximumMemory = maximumMemory
+        self.bootTimeout = bootTimeout
+        self.insecureRegistries = insecureRegistries
+        self.dockerConfigDirectory = dockerConfigDirectory
+        self.logLevel = logLevel
+        self.logMaximumSize = logMaximumSize
+        self.logMaximumFiles = logMaximumFiles
+        try checkTLS()
+    }
+
+    private func checkTLS() throws(ConfigurationError) {
+        guard (tlsCertificate == nil) != (tlsKey == nil) else { return }
+        let missing = tlsKey == nil ? Variables.tlsKey.name : Variables.tlsCertificate.name
+        throw ConfigurationError(problems: [
+            ConfigurationProblem(name: missing, value: "''", expected: "a path, since TLS_CERT and TLS_KEY go together")
+        ])
+    }
+}

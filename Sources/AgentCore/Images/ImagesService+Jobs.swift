@@ -1,0 +1,162 @@
+import Logging
+import Synchronization
+
+extension ImagesService {
+    /// Gets an image in the background, unless that is under way already for its digest.
+    func startFetching(_ reference: ImageReference, _ digest: Digest) {
+        startJob(digest) { [self] in
+            await setStatus(.pulling, of: digest)
+            let fetched = try await registry.fetch(reference, digest: digest) { [weak self] in
+                self?.report($0, of: digest)
+            }
+            try await build(fetched)
+        }
+    }
+
+    /// Builds the root disk of an image that is here, in the background.
+    func startBuilding(_ fetched: FetchedImage) {
+        startJob(fetched.digest) { [self] in try await build(fetched) }
+    }
+
+    private func build(_ fetched: FetchedImage) async throws {
+        await setStatus(.converting, of: fetched.digest)
+        let disk = try await builder.build(fetched) { [weak self] in self?.report($0, of: fetched.digest) }
+        await update(fetched.digest) { image in
+            image.status = .ready
+            image.error = nil
+            image.configuration = fetched.configuration
+            image.diskSize = disk.size
+        }
+    }
+
+    private func startJob(_ digest: Digest, _ body: @escaping @Sendable () async throws -> Void) {
+        state.withLock { state in
+            guard state.jobs[digest] == nil, !state.isShutDown else { return }
+            state.progress[digest] = ImageProgress(status: .pending, completed: 0, total: nil)
+            state.jobs[digest] = Task {
+                do {
+                    try await turns.withTurn(body)
+                } catch is CancellationError {
+                    // Deleted, or the agent stops: a pull goes on at the next start.
+                } catch {
+                    logger.warning("image failed", metadata: ["digest": "\(digest)", "error": "\(error)"])
+                    await update(digest) { image in
+                        image.status = .failed
+                        image.error = "\(error)"
+                    }
+                }
+                endJob(digest)
+            }
+        }
+    }
+
+    private func endJob(_ digest: Digest) {
+        let watchers = state.withLock { state in
+            state.jobs[digest] = nil
+            state.progress[digest] = nil
+            return state.watchers.removeValue(forKey: digest).map { Array($0.values) } ?? []
+        }
+        for watcher in watchers { watcher.finish() }
+    }
+
+    private func setStatus(_ status: ImageStatus, of digest: Digest) async {
+        await update(digest) { $0.status = status }
+    }
+
+    /// Changes every name of a digest; the change counts even if it cannot be stored, since it has happened.
+    private func update(_ digest: Digest, _ change: (inout Image) -> Void) async {
+        for var image in list() where image.digest == digest {
+            change(&image)
+            do {
+                try await put(image)
+            } catch {
+                logger.error("image state not stored", metadata: ["image": "\(image.name)", "error": "\(error)"])
+                state.withLock { state in
+                    if state.images[image.name] != nil { state.images[image.name] = image }
+                }
+            }
+            report(ImageProgress(status: image.status, completed: 0, total: nil), of: digest)
+        }
+    }
+
+    // MARK: Progress
+
+    private func report(_ progress: ImageProgress, of digest: Digest) {
+        let watchers = state.withLock { state in
+            state.progress[digest] = progress
+            return state.watchers[digest].map { Array($0.values) } ?? []
+        }
+        for watcher in watchers { watcher.yield(progress) }
+    }
+
+    /// How a pull or import goes: the newest state at once, then changes, until it is ready or failed.
+    ///
+    /// Steps that a slow consumer misses are skipped, never the last.
+    public func progress(of reference: ImageReference) throws(AgentError) -> AsyncStream<ImageProgress> {
+        let image = try get(reference)
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: ImageProgress.self,
+            bufferingPolicy: .bufferingNewest(1)
+        )
+        let watcher = state.withLock { state -> Int? in
+            let now = state.progress[image.digest]
+            continuation.yield(now ?? ImageProgress(status: image.status, completed: 0, total: nil))
+            guard state.jobs[image.digest] != nil else { return nil }
+            state.nextWatcher += 1
+            state.watchers[image.digest, default: [:]][state.nextWatcher] = continuation
+            return state.nextWatcher
+        }
+        guard let watcher else {
+            continuation.finish()
+            return stream
+        }
+        continuation.onTermination = { [weak self] _ in
+            self?.state.withLock { state in
+                state.watchers[image.digest]?[watcher] = nil
+            }
+        }
+        return stream
+    }
+
+    // MARK: Start and stop of the agent
+
+    /// Takes up what an earlier life of the agent left: pulls that were cut off begin again, imports that were cut off
+    /// have failed, and what nobody needs is removed from disk.
+    ///
+    /// - Parameters:
+    ///   - images: As they were stored.
+    ///   - used: The digests that instances were made from; their root disks stay.
+    /// - Throws: What the store says; what was not taken up yet is not known then.
+    public func recover(_ images: [Image], keepingDisksOf used: [Digest]) async throws {
+        state.withLock { state in
+            for image in images { state.images[image.name] = image }
+        }
+        for var image in images {
+            switch image.status {
+            case .failed: continue
+            case .ready:
+                guard try await disks.rootDisk(of: image.digest) == nil else { continue }
+                image.error = "its root disk is not there; pull or import it again"
+            case .pending, .pulling, .converting:
+                if !image.imported, let reference = try? ImageReference(image.name) {
+                    startFetching(reference, image.digest)
+                    continue
+                }
+                image.error = "the agent was restarted during the import; import it again"
+            }
+            image.status = .failed
+            try await put(image)
+        }
+        if images.allSatisfy({ $0.status == .ready || $0.status == .failed }) { await collectGarbage(keeping: used) }
+    }
+
+    /// Ends what is under way; partial downloads stay for the next start.
+    public func shutDown() async {
+        let jobs = state.withLock { state in
+            state.isShutDown = true
+            return Array(state.jobs.values)
+        }
+        for job in jobs { job.cancel() }
+        for job in jobs { await job.value }
+    }
+}

@@ -1,0 +1,78 @@
+import GuestProtocol
+
+extension GuestConfiguration {
+    /// Virtio serials of the disks that every machine has.
+    enum DiskSerial {
+        static let root = "rootfs"
+        static let overlay = "overlay"
+        static let configuration = "config"
+    }
+
+    /// Programs that are PID 1 themselves.
+    private static let systemd: Set<String> = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd"]
+
+    /// What the guest is told for one boot of an instance.
+    ///
+    /// - Throws: `invalidArgument` `no_command` if neither the image nor the instance says what to run.
+    init(
+        _ instance: Instance,
+        image: ImageConfiguration,
+        attachment: NetworkAttachment?,
+        session: String
+    ) throws(AgentError) {
+        let program = try GuestProgram(instance.specification, image: image)
+        self.init(
+            protocolVersion: GuestProtocolVersion.current,
+            instance: instance.id.rawValue,
+            hostname: instance.name.rawValue,
+            session: session,
+            mode: program.arguments.first.map(Self.systemd.contains) == true ? .systemd : .exec,
+            program: program,
+            rootDisk: DiskSerial.root,
+            overlayDisk: DiskSerial.overlay,
+            network: attachment.map { attachment in
+                Network(
+                    mac: attachment.mac,
+                    address: attachment.address,
+                    prefixLength: attachment.prefixLength,
+                    gateway: attachment.gateway,
+                    nameServers: attachment.nameServers,
+                    searchDomains: [],
+                    mtu: attachment.mtu
+                )
+            },
+            // Small beside the smallest guest (128 MiB), and some seconds of a busy log.
+            outputBufferSize: 1 << 20
+        )
+    }
+}
+
+extension GuestProgram {
+    /// The image's program with what the instance changes of it, by Docker's rules: an entrypoint that is replaced takes
+    /// the image's command with it.
+    ///
+    /// - Throws: `invalidArgument` `no_command`.
+    init(_ specification: InstanceSpecification, image: ImageConfiguration) throws(AgentError) {
+        let command = specification.command ?? (specification.entrypoint == nil ? image.command : [])
+        let arguments = (specification.entrypoint ?? image.entrypoint) + command
+        guard let name = arguments.first, !name.isEmpty else {
+            throw AgentError(
+                .invalidArgument,
+                code: "no_command",
+                "image '\(specification.image)' does not say which program to run; give a command"
+            )
+        }
+        var environment = image.environment.filter { entry in
+            specification.environment[String(entry.prefix { $0 != "=" })] == nil
+        }
+        environment += specification.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        self.init(
+            arguments: arguments,
+            environment: environment,
+            workingDirectory: specification.workingDirectory
+                ?? (image.workingDirectory.isEmpty ? "/" : image.workingDirectory),
+            user: specification.user ?? image.user,
+            stopSignal: image.stopSignal
+        )
+    }
+}

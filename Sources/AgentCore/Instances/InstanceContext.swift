@@ -1,0 +1,17 @@
+import Logging
+
+/// What every instance's controller works with.
+struct InstanceContext: Sendable {
+    let configuration: InstancesConfiguration
+    let runtime: RuntimeDirectories
+    let store: any StateStore
+    let directory: InstanceDirectory
+    let images: ImagesService
+    let imageStore: any ImageStore
+    let disks: any DiskStore
+    let logs: any InstanceLogs
+    let network: any NetworkBackend
+    let hypervisors: HypervisorSelection
+    let time: TimeSource
+    let logger: Logger
+}

@@ -1,0 +1,247 @@
+import Foundation
+import GuestProtocol
+import Logging
+import SystemPackage
+
+extension InstanceController {
+    /// The journal entry of an instance's machine: the directory tells what to look for after a crash.
+    private var machineResource: HostResource {
+        HostResource(owner: id, kind: .machine, value: context.runtime.path(of: id).string)
+    }
+
+    private var diskResource: HostResource { HostResource(owner: id, kind: .disks, value: "") }
+
+    /// How long a start may take until the VMM runs; generous, since the host may be busy.
+    private static let startDeadline = Duration.seconds(60)
+    /// How long a killed VMM may take to be gone.
+    private static let killDeadline = Duration.seconds(20)
+    /// How long a guest whose program was killed may take to write its disks back and power off.
+    private static let powerOffDeadline = Duration.seconds(10)
+
+    // MARK: Start
+
+    /// Starts the machine; returns when the VMM runs.
+    ///
+    /// On an error nothing of the start is left.
+    func start(_ request: StartInstanceRequest) async throws {
+        if instance.state == .shutdown {
+            _ = try await wait(within: Self.powerOffDeadline) { $0.state != .shutdown }
+        }
+        try await apply(
+            .startRequested(request),
+            with: [.recordResource(machineResource), .recordResource(diskResource)]
+        )
+        do {
+            try await withDeadline(
+                Self.startDeadline,
+                clock: context.time.clock,
+                "starting instance '\(instance.name)'"
+            ) {
+                try await self.boot()
+            }
+        } catch {
+            let failure = AgentError.wrapping(error, "instance '\(instance.name)' could not be started")
+            await undoStart(failure)
+            if error is CancellationError { throw error }
+            throw failure
+        }
+    }
+
+    private func boot() async throws {
+        let clock = ContinuousClock()
+        var phases: [StartPhase: Duration] = [:]
+        var mark = clock.now
+        func endPhase(_ phase: StartPhase) {
+            let now = clock.now
+            phases[phase] = now - mark
+            mark = now
+        }
+        let asked = instance.specification
+        guard let image = context.images.image(of: asked.imageDigest), let configuration = image.configuration,
+            let root = try await context.imageStore.rootDisk(of: asked.imageDigest)
+        else {
+            throw AgentError(
+                .invalidState,
+                code: "image_not_ready",
+                "the root disk of image '\(asked.image)' is not there; pull it again"
+            )
+        }
+        let (driver, _) = try await context.hypervisors.select(asked.hypervisor)
+        let overlay = try await context.disks.createOverlay(for: id, size: asked.overlaySize)
+        endPhase(.disks)
+        let attachment =
+            asked.networkEnabled ? try await context.network.attach(id, previous: instance.attachment) : nil
+        endPhase(.network)
+        let session = Self.newSession()
+        let guest = try GuestConfiguration(instance, image: configuration, attachment: attachment, session: session)
+        let contents = try JSONEncoder().encode(guest)
+        let configurationDisk = try await context.disks.writeConfigurationDisk(for: id, contents: Array(contents))
+        let description = MachineDescription(
+            instance: id,
+            vcpus: asked.vcpus,
+            memory: asked.memory,
+            kernel: context.configuration.kernel,
+            initrd: context.configuration.initrd,
+            kernelArguments: [],
+            disks: [
+                .init(serial: GuestConfiguration.DiskSerial.root, path: root.path, readOnly: true),
+                .init(serial: GuestConfiguration.DiskSerial.overlay, path: overlay, readOnly: false),
+                .init(serial: GuestConfiguration.DiskSerial.configuration, path: configurationDisk, readOnly: true),
+            ],
+            network: attachment,
+            runtimeDirectory: try context.runtime.create(for: id)
+        )
+        let machine = try await driver.start(description, session: session)
+        endPhase(.machine)
+        do {
+            try await apply(.machineStarted(machine.record, attachment, phases: phases))
+            // A start that was given up at its deadline may still come this far.
+            guard instance.machine == machine.record else { throw CancellationError() }
+        } catch {
+            await machine.kill()
+            throw error
+        }
+        watch(machine)
+    }
+
+    private static func newSession() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<2).map { _ in
+            let digits = String(generator.next() as UInt64, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
+    }
+
+    /// Removes what a start made that did not succeed.
+    private func undoStart(_ failure: AgentError) async {
+        if let run {
+            await run.machine.kill()
+            await run.watch.value
+        }
+        await removeMachine()
+        await observe(.startFailed(failure.description), with: [.forgetResource(machineResource)])
+    }
+
+    /// Makes sure that no machine of this instance's is left, nor its network device, nor its directory.
+    func removeMachine() async {
+        let path = context.runtime.path(of: id)
+        do {
+            let name = instance.machine?.hypervisor ?? instance.hypervisor ?? instance.specification.hypervisor
+            let (driver, _) = try await context.hypervisors.select(name)
+            try await driver.reap(instance: id, runtimeDirectory: RuntimeDirectory(path: path))
+        } catch {
+            logger.error("leftover machine not removed", metadata: ["error": "\(error)"])
+        }
+        await removeLeftovers()
+    }
+
+    /// Removes what surrounds a machine that is gone.
+    func removeLeftovers() async {
+        if let attachment = instance.attachment {
+            do {
+                try await context.network.detach(id, attachment)
+            } catch {
+                logger.error("network not detached", metadata: ["error": "\(error)"])
+            }
+        }
+        let output = context.runtime.machineOutput(of: id)
+        do {
+            if !output.isEmpty { try await context.logs.append(output, at: context.time.now(), to: id, source: .vmm) }
+            try context.runtime.remove(id)
+        } catch {
+            logger.error("runtime directory not removed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Stores that nothing of the machine is left.
+    func finishRun() async {
+        await removeLeftovers()
+        await observe(.cleanedUp, with: [.forgetResource(machineResource)])
+    }
+
+    // MARK: Stop
+
+    /// Brings the instance to Stopped: the program's stop signal, the power button where init isn't ours, the kill.
+    func stop(_ request: StopInstanceRequest) async throws {
+        try await apply(.stopRequested)
+        guard let run, instance.state != .stopped else { return }
+        if await signalProgram(nil), try await isStopped(within: request.signalDeadline) { return }
+        if instance.state == .running, await pressPowerButton(run.machine),
+            try await isStopped(within: request.powerButtonDeadline)
+        {
+            return
+        }
+        let waited = request.signalDeadline
+        await observe(.killing(.killed, "the program did not end within \(waited) of its stop signal and was killed"))
+        // The program first: the guest then writes its disks back and powers itself off.
+        if await signalProgram(9), try await isStopped(within: Self.powerOffDeadline) { return }
+        await run.machine.kill()
+        guard try await isStopped(within: Self.killDeadline) else {
+            throw AgentError(.timeout, "the VMM of instance '\(instance.name)' does not end although it was killed")
+        }
+    }
+
+    private func isStopped(within limit: Duration) async throws -> Bool {
+        try await wait(within: limit) { $0.state == .stopped } != nil
+    }
+
+    private func signalProgram(_ number: Int?) async -> Bool {
+        guard let channel else { return false }
+        do {
+            try await channel.signalProgram(number)
+            return true
+        } catch {
+            logger.warning("program not signalled", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+
+    /// Only systemd listens to the button; our own init has been asked over its channel.
+    private func pressPowerButton(_ machine: any VirtualMachine) async -> Bool {
+        guard channel == nil else { return false }
+        do {
+            try await machine.pressPowerButton()
+            return true
+        } catch {
+            logger.warning("power button not pressed", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+
+    // MARK: Delete
+
+    /// Removes the instance and all that is its own.
+    func delete() async throws {
+        guard context.directory.get(id) != nil else { return }
+        try await apply(.deleteRequested)
+        if let run {
+            await observe(.killing(.killed, "the instance was deleted"))
+            await run.machine.kill()
+            let watch = run.watch
+            try await withDeadline(
+                Self.killDeadline,
+                clock: context.time.clock,
+                "ending the VMM of instance '\(instance.name)'"
+            ) {
+                await watch.value
+            }
+        } else {
+            await removeMachine()
+        }
+        try await context.disks.remove(id)
+        try await context.logs.remove(id)
+        try await context.store.commit([
+            .removeInstance(id), .forgetResource(machineResource), .forgetResource(diskResource),
+            .appendEvent(
+                EventDraft(
+                    time: context.time.now(),
+                    kind: .instanceDeleted,
+                    subject: id.rawValue,
+                    attributes: ["name": instance.name.rawValue]
+                )
+            ),
+        ])
+        context.directory.remove(id)
+        logger.info("instance deleted")
+    }
+}

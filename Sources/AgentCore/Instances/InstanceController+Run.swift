@@ -1,0 +1,182 @@
+import GuestProtocol
+import Logging
+
+extension InstanceController {
+    /// How long a guest may take to power off once its program's exit is stored.
+    private static let powerOffDeadline = Duration.seconds(15)
+    /// Between attempts to reach a guest whose channel was lost.
+    private static let reconnectDelays: [Duration] = [.milliseconds(50), .milliseconds(200), .seconds(1)]
+
+    /// Follows a machine from now until it is gone, in a task of its own.
+    func watch(_ machine: any VirtualMachine) {
+        run = Run(machine: machine, watch: Task { await self.follow(machine) })
+    }
+
+    private func follow(_ machine: any VirtualMachine) async {
+        let boot = instance.boots
+        let exited = await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.recordConsole(of: machine) }
+            group.addTask { await self.converse(with: machine, boot: boot) }
+            group.addTask { await self.enforceBootTimeout(of: machine) }
+            defer { group.cancelAll() }
+            for await event in machine.events {
+                if await self.handle(event, of: machine) { return true }
+            }
+            return false
+        }
+        channel = nil
+        // Without an exit it is this task that was cancelled: the agent stops, the machine stays.
+        if exited {
+            await finishRun()
+            run = nil
+        }
+    }
+
+    /// - Returns: Whether it was the machine's exit.
+    private func handle(_ event: MachineEvent, of machine: any VirtualMachine) async -> Bool {
+        switch event {
+        case .paused: await observe(.paused)
+        case .resumed: await observe(.resumed)
+        case .reset, .poweredOff: logger.debug("machine event", metadata: ["event": "\(event)"])
+        case .panicked:
+            await observe(.killing(.machineDied, "the guest's kernel panicked; its last words are in the console log"))
+            await machine.kill()
+        case .exited(let exit):
+            await observe(.machineExited(exit))
+            return true
+        }
+        return false
+    }
+
+    private func recordConsole(of machine: any VirtualMachine) async {
+        for await bytes in machine.console {
+            do {
+                try await context.logs.append(bytes, at: context.time.now(), to: id, source: .console)
+            } catch {
+                logger.warning("console not recorded", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func enforceBootTimeout(of machine: any VirtualMachine) async {
+        guard instance.state == .initializing else { return }
+        let limit = context.configuration.bootTimeout
+        do {
+            guard try await wait(within: limit, until: { $0.state != .initializing }) == nil,
+                instance.state == .initializing
+            else { return }
+            await observe(
+                .killing(
+                    .startFailed,
+                    "the guest did not report its program started within \(limit); see the console log"
+                )
+            )
+            await machine.kill()
+        } catch {
+            // Cancelled: the machine is gone, or the agent stops.
+        }
+    }
+
+    /// Talks with the guest until the machine is gone, over as many connections as it takes.
+    private func converse(with machine: any VirtualMachine, boot: Int) async {
+        var failures = 0
+        let began = ContinuousClock.now
+        while !Task.isCancelled {
+            do {
+                let channel = try await machine.openGuestChannel()
+                self.channel = channel
+                failures = 0
+                await observe(.guestAnswered(after: ContinuousClock.now - began))
+                let answered = ContinuousClock.now
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await self.recordOutput(of: channel, boot: boot) }
+                    try await self.followEvents(of: channel, machine: machine, answered: answered, output: &group)
+                }
+            } catch {
+                if Task.isCancelled { return }
+                logger.debug("guest channel ended", metadata: ["error": "\(error)"])
+            }
+            self.channel = nil
+            do {
+                try await context.time.clock.sleep(
+                    for: Self.reconnectDelays[min(failures, Self.reconnectDelays.count - 1)]
+                )
+            } catch {
+                return
+            }
+            failures += 1
+        }
+    }
+
+    private func followEvents(
+        of channel: any GuestChannel,
+        machine: any VirtualMachine,
+        answered: ContinuousClock.Instant,
+        output: inout ThrowingTaskGroup<Void, any Error>
+    ) async throws {
+        // From the first: there are few, and those that were handled before change nothing.
+        for try await event in channel.events(after: 0) {
+            switch event.kind {
+            case .started:
+                await observe(.programStarted(after: ContinuousClock.now - answered))
+            case .exited(let exit):
+                // All output first, so that whoever waits for the exit finds the log complete.
+                try await output.waitForAll()
+                try await apply(.programExited(exit))
+                try await channel.acknowledgeExit()
+                try await context.time.clock.sleep(for: Self.powerOffDeadline)
+                logger.warning("the guest did not power off after its program's end, and is killed")
+                await machine.kill()
+            }
+        }
+    }
+
+    /// Writes the program's output to its log, from where the log ends, and tells the guest what is safe.
+    private func recordOutput(of channel: any GuestChannel, boot: Int) async throws {
+        var position = try await context.logs.outputPosition(of: id, boot: boot)
+        for try await output in channel.output(from: position) {
+            try await append(output, boot: boot)
+            position = output.offset + UInt64(output.bytes.count)
+            try await channel.acknowledgeOutput(upTo: position)
+        }
+    }
+
+    /// Waits while the host's disk is full: the guest holds its output back, then the program waits.
+    private func append(_ output: GuestOutput, boot: Int) async throws {
+        var reported = false
+        while true {
+            do {
+                try await context.logs.append(output, at: context.time.now(), to: id, boot: boot)
+                if reported { await observe(.problem(nil)) }
+                return
+            } catch let error as AgentError where error.kind == .storageFull {
+                if !reported {
+                    logger.error("program output held back", metadata: ["error": "\(error)"])
+                    await observe(.problem("the host's disk is full: the program's output waits in the guest"))
+                }
+                reported = true
+                try await context.time.clock.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    /// Runs a command in the guest.
+    func exec(_ request: ExecRequest, patience: Duration) async throws -> any GuestProcess {
+        if instance.state == .initializing || instance.state == .created {
+            _ = try await wait(within: patience) { $0.state != .initializing && $0.state != .created }
+        }
+        guard instance.state == .running else {
+            throw AgentError(
+                .invalidState,
+                "instance '\(instance.name)' is \(instance.state.rawValue); commands run only in a Running one"
+            )
+        }
+        guard let channel else {
+            throw AgentError(
+                .unavailable,
+                "the guest of instance '\(instance.name)' does not answer at present; try again"
+            )
+        }
+        return try await channel.exec(request)
+    }
+}

@@ -1,0 +1,183 @@
+public import GuestProtocol
+
+public import struct Foundation.Date
+
+/// What happens to an instance, asked for or observed.
+public enum InstanceTransition: Sendable, Hashable {
+    /// A create or start was accepted.
+    case startRequested(StartInstanceRequest)
+    /// Its VMM runs.
+    case machineStarted(MachineRecord, NetworkAttachment?, phases: [StartPhase: Duration])
+    /// The start did not get as far as a running VMM, and what it made is gone again.
+    case startFailed(String)
+    /// The guest answers on its channel, this long after the VMM ran.
+    case guestAnswered(after: Duration)
+    /// The guest says that the program started.
+    case programStarted(after: Duration)
+    /// The guest says that the program ended, or could not be started.
+    case programExited(GuestExit)
+    /// A stop was accepted.
+    case stopRequested
+    /// The agent is about to end the VMM itself.
+    case killing(InstanceExit.Reason, String?)
+    case paused
+    case resumed
+    /// The VMM's process is gone.
+    case machineExited(ProcessExit)
+    /// Nothing of the last run is left.
+    case cleanedUp
+    /// The host was started anew: every VMM is gone.
+    case hostRebooted
+    /// A delete was accepted.
+    case deleteRequested
+    /// Something went wrong that does not change the state, or (nil) is right again.
+    case problem(String?)
+}
+
+/// The life of an instance as a pure value: transitions in, the changed instance out, no I/O and no clock.
+public struct InstanceStateMachine: Sendable, Hashable {
+    /// The instance as it is now.
+    public private(set) var instance: Instance
+    /// Why the agent ended the VMM, while its exit is awaited.
+    private var killing: InstanceExit?
+
+    public init(_ instance: Instance) { self.instance = instance }
+
+    /// Applies a transition.
+    ///
+    /// Observations are accepted in every state, since the world does not ask: those that come too late or twice change
+    /// nothing. Requests are refused where they make no sense.
+    ///
+    /// - Throws: `invalidState` for a request that this state does not allow; nothing has changed then.
+    public mutating func apply(_ transition: InstanceTransition, at time: Date) throws(AgentError) {
+        switch transition {
+        case .startRequested(let request): try requestStart(request)
+        case .stopRequested: try requestStop()
+        case .deleteRequested: instance.desired = .deleted
+        case .machineStarted(let record, let attachment, let phases):
+            guard instance.state == .created else { return }
+            instance.state = .initializing
+            instance.machine = record
+            instance.hypervisor = record.hypervisor
+            instance.attachment = attachment
+            instance.phases = phases
+            instance.startedAt = time
+        case .startFailed(let message):
+            guard instance.state == .created else { return }
+            instance.stateError = message
+            instance.exit = InstanceExit(reason: .startFailed, message: message)
+            stop(at: time)
+        case .guestAnswered(let duration):
+            guard instance.state == .initializing else { return }
+            instance.phases[.boot] = duration
+        case .programStarted(let duration):
+            guard instance.state == .initializing else { return }
+            instance.state = .running
+            instance.phases[.program] = duration
+        case .programExited(let exit): programExited(exit)
+        case .killing(let reason, let message):
+            guard instance.machine != nil else { return }
+            killing = InstanceExit(reason: reason, message: message)
+        case .paused:
+            guard instance.state == .running else { return }
+            instance.state = .paused
+        case .resumed:
+            guard instance.state == .paused else { return }
+            instance.state = .running
+        case .machineExited(let exit): machineExited(exit)
+        case .cleanedUp:
+            guard instance.state == .shutdown else { return }
+            stop(at: time)
+        case .hostRebooted:
+            guard instance.machine != nil || instance.state == .created else { return }
+            instance.exit = instance.exit ?? InstanceExit(reason: .hostShutdown, message: "the host was restarted")
+            instance.machine = nil
+            stop(at: time)
+        case .problem(let message): instance.stateError = message
+        }
+    }
+
+    /// Counts a change that is about to be stored.
+    mutating func countRevision() { instance.revision += 1 }
+
+    private mutating func requestStart(_ request: StartInstanceRequest) throws(AgentError) {
+        guard instance.desired != .deleted else { throw refused("started", "it is being deleted") }
+        guard instance.state == .stopped || (instance.state == .created && instance.boots == 0) else {
+            throw refused("started", "it is \(instance.state.rawValue); only a Stopped instance can be")
+        }
+        instance.specification.entrypoint = request.entrypoint ?? instance.specification.entrypoint
+        instance.specification.command = request.command ?? instance.specification.command
+        instance.state = .created
+        instance.desired = .running
+        instance.boots += 1
+        instance.exit = nil
+        instance.stateError = nil
+        instance.startedAt = nil
+        instance.stoppedAt = nil
+        instance.phases = [:]
+        killing = nil
+    }
+
+    private mutating func requestStop() throws(AgentError) {
+        guard instance.desired != .deleted else { throw refused("stopped", "it is being deleted") }
+        switch instance.state {
+        case .created, .initializing, .running, .paused, .shutdown, .stopped: instance.desired = .stopped
+        case .standby, .unknown: throw refused("stopped", "it is \(instance.state.rawValue)")
+        }
+    }
+
+    private mutating func programExited(_ exit: GuestExit) {
+        guard instance.state == .initializing || instance.state == .running || instance.state == .paused else { return }
+        let reason = reason(of: exit)
+        instance.exit = InstanceExit(
+            reason: reason,
+            code: exit.code,
+            signal: exit.signal,
+            message: exit.message ?? killing?.message
+        )
+        if reason == .startFailed { instance.stateError = exit.message }
+        instance.state = .shutdown
+    }
+
+    private func reason(of exit: GuestExit) -> InstanceExit.Reason {
+        if let killing { return killing.reason }
+        if instance.state == .initializing { return .startFailed }
+        if instance.desired != .running { return .stopped }
+        return exit.signal == nil ? .exited : .signalled
+    }
+
+    private mutating func machineExited(_ exit: ProcessExit) {
+        guard instance.machine != nil else { return }
+        instance.machine = nil
+        instance.state = .shutdown
+        if instance.exit == nil {
+            instance.exit =
+                killing ?? InstanceExit(reason: .machineDied, message: "the VMM ended by itself (\(exit.words))")
+        }
+        if instance.exit?.reason == .machineDied || instance.exit?.reason == .startFailed {
+            instance.stateError = instance.exit?.message
+        }
+        killing = nil
+    }
+
+    private mutating func stop(at time: Date) {
+        instance.state = .stopped
+        instance.stoppedAt = time
+        if instance.desired == .running { instance.desired = .stopped }
+    }
+
+    private func refused(_ what: String, _ why: String) -> AgentError {
+        AgentError(.invalidState, "instance '\(instance.name)' cannot be \(what): \(why)")
+    }
+}
+
+extension ProcessExit {
+    /// For messages: "exit code 1", "signal 9".
+    public var words: String {
+        switch self {
+        case .code(let code): "exit code \(code)"
+        case .signal(let number): "signal \(number)"
+        case .unknown: "its exit status is not known"
+        }
+    }
+}

@@ -1,0 +1,127 @@
+import Logging
+import SystemPackage
+
+extension InstancesService {
+    /// Takes up what an earlier life of the agent left: adopts the machines that run, finishes or undoes what was
+    /// interrupted, removes what nobody owns.
+    ///
+    /// Returns when every instance's state is known; deletes and stops that were interrupted go on by themselves after.
+    ///
+    /// - Parameters:
+    ///   - state: As it was loaded.
+    ///   - bootID: The host's present boot: under another one no machine can be left.
+    /// - Throws: What the store says; a single instance that cannot be recovered says so in its own state.
+    public func recover(_ state: StoredState, bootID: String) async throws {
+        let rebooted = state.bootID != nil && state.bootID != bootID
+        for instance in state.instances { context.directory.update(instance) }
+        let controllers = state.instances.map(adopt)
+        await withTaskGroup(of: Void.self) { group in
+            for controller in controllers {
+                group.addTask { await controller.recover(hostRebooted: rebooted) }
+            }
+        }
+        await endInterrupted(state.operations)
+        await removeOrphans()
+        for controller in controllers where await controller.instance.desired == .deleted {
+            await discard(controller)
+        }
+        try await context.store.commit([.setBootID(bootID)])
+    }
+
+    private func endInterrupted(_ operations: [Operation]) async {
+        let changes = operations.map { operation in
+            var ended = operation
+            ended.state = .failed
+            ended.error = "the agent was restarted"
+            ended.finishedAt = context.time.now()
+            return StateChange.putOperation(ended)
+        }
+        guard !changes.isEmpty else { return }
+        do {
+            try await context.store.commit(changes)
+        } catch {
+            context.logger.error("interrupted operations not ended", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Removes disks and runtime directories of instances that are not stored.
+    private func removeOrphans() async {
+        do {
+            for id in try await context.disks.instances() where context.directory.get(id) == nil {
+                context.logger.warning(
+                    "removing the disks of an instance that does not exist",
+                    metadata: ["instance": "\(id)"]
+                )
+                try await context.disks.remove(id)
+                try await context.logs.remove(id)
+            }
+            for id in try context.runtime.instances() where context.directory.get(id) == nil {
+                context.logger.warning(
+                    "removing the machine of an instance that does not exist",
+                    metadata: ["instance": "\(id)"]
+                )
+                let (driver, _) = try await context.hypervisors.select(nil)
+                try await driver.reap(
+                    instance: id,
+                    runtimeDirectory: RuntimeDirectory(path: context.runtime.path(of: id))
+                )
+                try context.runtime.remove(id)
+            }
+        } catch {
+            context.logger.error("leftovers not removed", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+extension InstanceController {
+    /// Brings a stored instance in line with what is really there.
+    func recover(hostRebooted: Bool) async {
+        let wasLive = instance.machine != nil || instance.state == .created || instance.state == .shutdown
+        guard wasLive else { return }
+        if hostRebooted {
+            await removeLeftovers()
+            await observe(.hostRebooted)
+            await finishRun()
+            return
+        }
+        guard let record = instance.machine else { return await recoverWithoutMachine() }
+        do {
+            let driver = try context.hypervisors.driver(named: record.hypervisor)
+            if let machine = try await driver.adopt(record, instance: id) {
+                logger.info("machine adopted", metadata: ["pid": "\(record.process.pid)"])
+                watch(machine)
+                if instance.desired == .stopped { resumeStop() }
+                return
+            }
+            await observe(.killing(.machineDied, "the VMM ended while the agent was away"))
+        } catch {
+            logger.error("machine not adopted", metadata: ["error": "\(error)"])
+            await observe(.killing(.machineDied, "the VMM could not be taken over by the restarted agent: \(error)"))
+            await removeMachine()
+        }
+        await observe(.machineExited(.unknown))
+        await finishRun()
+    }
+
+    /// A start or a clean-up was cut off.
+    private func recoverWithoutMachine() async {
+        await removeMachine()
+        if instance.state == .created, instance.boots <= 1 {
+            // Its create never succeeded, so nobody was told of it.
+            await observe(.deleteRequested)
+        } else if instance.state == .created {
+            await observe(.startFailed("the agent was restarted during the start"))
+        }
+        await finishRun()
+    }
+
+    private func resumeStop() {
+        Task {
+            do {
+                try await perform(.stop) { try await $0.stop(StopInstanceRequest()) }
+            } catch {
+                logger.warning("interrupted stop not finished", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}

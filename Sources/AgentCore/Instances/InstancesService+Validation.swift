@@ -1,0 +1,141 @@
+import GuestProtocol
+
+extension InstancesService {
+    static let defaultVCPUs = 2
+    static let defaultMemory = ByteSize.gibibytes(1)
+    static let defaultOverlaySize = ByteSize.gibibytes(10)
+    /// The least that a Debian kernel and our init boot in.
+    static let minimumMemory = ByteSize.mebibytes(128)
+    /// The least that an ext4 with a journal needs.
+    static let minimumOverlaySize = ByteSize.mebibytes(16)
+
+    /// Checks everything about a request before anything is made.
+    func validated(_ request: CreateInstanceRequest) async throws -> InstanceSpecification {
+        let image = try context.images.get(request.image)
+        guard image.status == .ready, let configuration = image.configuration else {
+            let why = image.error.map { ": \($0)" } ?? ""
+            throw AgentError(
+                .invalidState,
+                code: "image_not_ready",
+                "image '\(image.name)' is \(image.status.rawValue)\(why)"
+            )
+        }
+        let specification = InstanceSpecification(
+            name: request.name,
+            image: image.name,
+            imageDigest: image.digest,
+            vcpus: try vcpus(request.vcpus),
+            memory: try memory(request.memory),
+            overlaySize: try overlaySize(request.overlaySize),
+            environment: try environment(request.environment),
+            entrypoint: request.entrypoint,
+            command: request.command,
+            workingDirectory: try workingDirectory(request.workingDirectory),
+            user: request.user,
+            tags: try tags(request.tags),
+            hypervisor: request.hypervisor,
+            networkEnabled: try networkEnabled(request.networkEnabled)
+        )
+        _ = try GuestProgram(specification, image: configuration)
+        if let name = request.hypervisor { _ = try context.hypervisors.driver(named: name) }
+        return specification
+    }
+
+    private func vcpus(_ asked: Int?) throws(AgentError) -> Int {
+        let count = asked ?? min(Self.defaultVCPUs, context.configuration.maximumVCPUs)
+        guard count >= 1 else {
+            throw AgentError(.invalidArgument, code: "invalid_vcpus", "vcpus is \(count); it must be 1 or more")
+        }
+        guard count <= context.configuration.maximumVCPUs else {
+            throw AgentError(
+                .quotaExceeded,
+                "\(count) vCPUs are more than the \(context.configuration.maximumVCPUs) that MAX_VCPUS_PER_INSTANCE allows"
+            )
+        }
+        return count
+    }
+
+    private func memory(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
+        let size = asked ?? min(Self.defaultMemory, context.configuration.maximumMemory)
+        guard size >= Self.minimumMemory else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_size",
+                "memory of \(size) is less than the \(Self.minimumMemory) that a guest needs"
+            )
+        }
+        guard size <= context.configuration.maximumMemory else {
+            throw AgentError(
+                .quotaExceeded,
+                "memory of \(size) is more than the \(context.configuration.maximumMemory) that MAX_MEMORY_PER_INSTANCE allows"
+            )
+        }
+        // VMMs want whole MiB; a byte more would be refused there with worse words.
+        guard size.bytes % ByteSize.mebibytes(1).bytes == 0 else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_size",
+                "memory of \(size.bytes) bytes is not a whole number of MB"
+            )
+        }
+        return size
+    }
+
+    private func overlaySize(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
+        let size = asked ?? min(Self.defaultOverlaySize, context.configuration.maximumOverlaySize)
+        guard size >= Self.minimumOverlaySize else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_overlay_size",
+                "overlay of \(size) is smaller than \(Self.minimumOverlaySize)"
+            )
+        }
+        guard size <= context.configuration.maximumOverlaySize else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_overlay_size",
+                "overlay of \(size) is larger than the \(context.configuration.maximumOverlaySize) that MAX_OVERLAY_SIZE allows"
+            )
+        }
+        return size
+    }
+
+    private func environment(_ asked: [String: String]) throws(AgentError) -> [String: String] {
+        for (name, value) in asked
+        where name.isEmpty || name.contains("=") || name.contains("\0") || value.contains("\0") {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_env",
+                "environment variable '\(name.prefix(80))' is not valid: "
+                    + "a name is not empty and has no '=', and neither it nor the value has a NUL"
+            )
+        }
+        return asked
+    }
+
+    private func workingDirectory(_ asked: String?) throws(AgentError) -> String? {
+        if let asked, !asked.hasPrefix("/") || asked.contains("\0") {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_workdir",
+                "working directory '\(asked.prefix(200))' is not an absolute path"
+            )
+        }
+        return asked
+    }
+
+    private func tags(_ asked: [String: String]) throws(AgentError) -> [String: String] {
+        try Tags.validate(asked)
+        return asked
+    }
+
+    private func networkEnabled(_ asked: Bool?) throws(AgentError) -> Bool {
+        guard asked == true, !context.network.providesNetwork else { return asked ?? context.network.providesNetwork }
+        throw AgentError(
+            .notSupported,
+            code: "network_unavailable",
+            "this agent has no network for instances (its network backend is '\(context.network.name)'); "
+                + "set network.enabled to false"
+        )
+    }
+}

@@ -1,0 +1,136 @@
+public import AgentCore
+import GuestProtocol
+
+/// What every guest channel must do.
+public enum GuestChannelConformance {
+    /// A running machine whose guest starts a program that runs until it is signalled, and has `cat`, `sleep`, `false`
+    /// and `echo`.
+    public struct Subject: Sendable {
+        public var machine: any VirtualMachine
+
+        public init(machine: any VirtualMachine) {
+            self.machine = machine
+        }
+    }
+
+    public static let claims: [ConformanceClaim<Subject>] = [
+        ConformanceClaim("the guest introduces itself and reports its program's start as event 1") { subject in
+            let channel = try await open(subject)
+            try require(channel.hello.protocolVersion >= GuestProtocolVersion.oldest, "\(channel.hello)")
+            let event = try await firstEvent(channel, after: 0)
+            try require(event.sequence == 1, "the first event has number \(event.sequence)")
+            guard case .started = event.kind else { throw ConformanceFailure("it is \(event)") }
+            await channel.close()
+        },
+        ConformanceClaim("a command's output and exit code come back") { subject in
+            let channel = try await open(subject)
+            let echo = try await run(channel, ["echo", "one", "two"])
+            try require(echo.output == Array("one two\n".utf8), "echo wrote \(echo.output)")
+            try require(echo.exit.code == 0, "echo ended with \(echo.exit)")
+            let failed = try await run(channel, ["false"])
+            try require(failed.exit.code == 1, "false ended with \(failed.exit)")
+            await channel.close()
+        },
+        ConformanceClaim("stdin reaches a command, and its end too") { subject in
+            let channel = try await open(subject)
+            let process = try await channel.exec(
+                ExecRequest(program: GuestProgram(arguments: ["cat"], environment: []), stdin: true)
+            )
+            try await process.write(Array("hello ".utf8))
+            try await process.write(Array("world".utf8))
+            try await process.closeInput()
+            try await process.closeInput()
+            let result = try await collect(process)
+            try require(result.output == Array("hello world".utf8), "cat wrote \(result.output)")
+            await channel.close()
+        },
+        ConformanceClaim("a signal ends a command and is named in its exit") { subject in
+            let channel = try await open(subject)
+            let process = try await channel.exec(
+                ExecRequest(program: GuestProgram(arguments: ["sleep", "1000"], environment: []))
+            )
+            try await process.signal(15)
+            let result = try await collect(process)
+            try require(result.exit.signal == 15 && result.exit.code == 143, "it ended with \(result.exit)")
+            await channel.close()
+        },
+        ConformanceClaim("a closed channel fails what runs through it, and can be opened again") { subject in
+            let channel = try await open(subject)
+            let process = try await channel.exec(
+                ExecRequest(program: GuestProgram(arguments: ["sleep", "1000"], environment: []))
+            )
+            await channel.close()
+            await channel.close()
+            do {
+                _ = try await collect(process)
+                throw ConformanceFailure("the command ended as if nothing had happened")
+            } catch let error as AgentError where error.kind == .unavailable {}
+            let again = try await open(subject)
+            _ = try await firstEvent(again, after: 0)
+            await again.close()
+        },
+        ConformanceClaim("opening another channel ends the one before") { subject in
+            let first = try await open(subject)
+            let second = try await open(subject)
+            do {
+                _ = try await firstEvent(first, after: 1)
+                throw ConformanceFailure("the first channel lives on")
+            } catch let error as AgentError where error.kind == .unavailable {}
+            _ = try await firstEvent(second, after: 0)
+            await second.close()
+        },
+        ConformanceClaim("the program's exit is reported, its output ends, and the acknowledged guest powers off") {
+            subject in
+            let channel = try await open(subject)
+            _ = try await firstEvent(channel, after: 0)
+            try await channel.signalProgram(nil)
+            let event = try await firstEvent(channel, after: 1)
+            guard case .exited = event.kind else { throw ConformanceFailure("it is \(event)") }
+            try await within(.seconds(30), "the end of the output") {
+                for try await output in channel.output(from: 0) {
+                    try await channel.acknowledgeOutput(upTo: output.offset + UInt64(output.bytes.count))
+                }
+            }
+            try await channel.acknowledgeExit()
+            let events = try await within(.seconds(30), "the machine's end") {
+                var events: [MachineEvent] = []
+                for await event in subject.machine.events { events.append(event) }
+                return events
+            }
+            try require(events.contains(.poweredOff), "the machine's events are \(events)")
+        },
+    ]
+
+    private static func open(_ subject: Subject) async throws -> any GuestChannel {
+        try await within(.seconds(60), "the handshake") { try await subject.machine.openGuestChannel() }
+    }
+
+    private static func firstEvent(_ channel: any GuestChannel, after sequence: Int) async throws -> GuestEvent {
+        try await within(.seconds(30), "an event after number \(sequence)") {
+            for try await event in channel.events(after: sequence) { return event }
+            throw ConformanceFailure("the events ended")
+        }
+    }
+
+    private static func run(
+        _ channel: any GuestChannel,
+        _ arguments: [String]
+    ) async throws -> (output: [UInt8], exit: GuestExit) {
+        try await collect(
+            try await channel.exec(ExecRequest(program: GuestProgram(arguments: arguments, environment: [])))
+        )
+    }
+
+    private static func collect(_ process: any GuestProcess) async throws -> (output: [UInt8], exit: GuestExit) {
+        try await within(.seconds(30), "the command's end") {
+            var output: [UInt8] = []
+            for try await event in process.events {
+                switch event {
+                case .output(_, let bytes): output += bytes
+                case .exited(let exit): return (output, exit)
+                }
+            }
+            throw ConformanceFailure("the events ended without an exit")
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import AgentCore
+import GuestProtocol
+
+/// One connection to a ``SimulatedGuest``.
+final class InMemoryGuestChannel: GuestChannel {
+    let hello: GuestHello
+    private let guest: SimulatedGuest
+    private let connection: Int
+    private let host: InMemoryHost
+    private let instance: InstanceID
+
+    init(hello: GuestHello, guest: SimulatedGuest, connection: Int, host: InMemoryHost, instance: InstanceID) {
+        self.hello = hello
+        self.guest = guest
+        self.connection = connection
+        self.host = host
+        self.instance = instance
+    }
+
+    func events(after sequence: Int) -> AsyncThrowingStream<GuestEvent, any Error> {
+        AsyncThrowingStream { guest.subscribe($0, after: sequence, connection: connection) }
+    }
+
+    func output(from position: UInt64) -> AsyncThrowingStream<GuestOutput, any Error> {
+        AsyncThrowingStream { guest.subscribe($0, from: position, connection: connection) }
+    }
+
+    func acknowledgeOutput(upTo position: UInt64) async throws {
+        try await enter(.acknowledgeOutput)
+        guest.forgetOutput(before: position)
+    }
+
+    func acknowledgeExit() async throws {
+        try await enter(.acknowledgeExit)
+        host.machine(instance)?.powerOff()
+    }
+
+    func signalProgram(_ signal: Int?) async throws {
+        try await enter(.signalProgram)
+        if let exit = guest.behaviour.exitOnSignal { guest.exitProgram(exit) }
+    }
+
+    func exec(_ request: ExecRequest) async throws -> any GuestProcess {
+        try await enter(.exec)
+        let command = guest.behaviour.exec(request)
+        if case .refused(let error) = command { throw error }
+        let process = SimulatedProcess(command)
+        try guest.add(process, connection: connection)
+        process.run()
+        return process
+    }
+
+    func close() async { guest.disconnect(connection) }
+
+    private func enter(_ call: HypervisorCall) async throws {
+        try await host.enter(call, instance)
+        try guest.requireConnection(connection)
+    }
+}

@@ -1,0 +1,67 @@
+public import AgentCore
+import Synchronization
+import SystemPackage
+
+/// The hypervisor port in memory: machines without a VMM, guests that behave as they are told.
+public final class InMemoryHypervisor: HypervisorDriver {
+    /// Where its machines live, and what a test does to them.
+    public let host: InMemoryHost
+    public let name: HypervisorName
+    private let life: Int
+
+    /// A driver on a host of its own.
+    public convenience init(name: HypervisorName = .qemu, behaviour: GuestBehaviour = GuestBehaviour()) {
+        self.init(name: name, host: InMemoryHost(behaviour: behaviour))
+    }
+
+    /// A driver on a host that is there.
+    public convenience init(name: HypervisorName = .qemu, host: InMemoryHost) {
+        self.init(name: name, host: host, life: host.life)
+    }
+
+    private init(name: HypervisorName, host: InMemoryHost, life: Int) {
+        self.name = name
+        self.host = host
+        self.life = life
+    }
+
+    /// The driver of the agent's next life: machines run on, while channels and streams of this life end as they do with
+    /// a process, and no exit is reported to it.
+    public func restarted() -> InMemoryHypervisor {
+        InMemoryHypervisor(name: name, host: host, life: host.endLife())
+    }
+
+    public func information() async throws -> HypervisorInformation {
+        try await host.enter(.information, nil)
+        return HypervisorInformation(
+            name: name,
+            version: "1.0.0",
+            executable: "/nonexistent/vmm",
+            accelerator: .tcg,
+            acceleratorReason: "it exists in memory only",
+            capabilities: HypervisorCapabilities(pause: true, snapshot: false, hotplug: false)
+        )
+    }
+
+    public func start(_ machine: MachineDescription, session: String) async throws -> any VirtualMachine {
+        try await host.enter(.start, machine.instance)
+        try Task.checkCancellation()
+        let simulated = try host.boot(machine, session: session)
+        let live = InMemoryMachine(simulated, host: host, hypervisor: name, life: life)
+        simulated.boot()
+        return live
+    }
+
+    public func adopt(_ record: MachineRecord, instance: InstanceID) async throws -> (any VirtualMachine)? {
+        try await host.enter(.adopt, instance)
+        guard let simulated = host.machine(instance), simulated.isAlive, simulated.identity == record.process else {
+            return nil
+        }
+        return InMemoryMachine(simulated, host: host, hypervisor: name, life: life)
+    }
+
+    public func reap(instance: InstanceID, runtimeDirectory: RuntimeDirectory) async throws {
+        try await host.enter(.reap, instance)
+        host.machine(instance)?.end(.signal(9))
+    }
+}

@@ -1,0 +1,64 @@
+import AgentCore
+
+/// The agent's side of a ``SimulatedMachine``.
+final class InMemoryMachine: VirtualMachine {
+    let record: MachineRecord
+    let events: AsyncStream<MachineEvent>
+    let console: AsyncStream<[UInt8]>
+    private let machine: SimulatedMachine
+    private let host: InMemoryHost
+    private var instance: InstanceID { machine.description.instance }
+
+    init(_ machine: SimulatedMachine, host: InMemoryHost, hypervisor: HypervisorName, life: Int) {
+        self.machine = machine
+        self.host = host
+        record = MachineRecord(
+            hypervisor: hypervisor,
+            version: "1.0.0",
+            accelerator: .tcg,
+            process: machine.identity,
+            runtimeDirectory: machine.description.runtimeDirectory,
+            session: machine.session
+        )
+        let (events, eventsContinuation) = AsyncStream.makeStream(of: MachineEvent.self)
+        let (console, consoleContinuation) = AsyncStream.makeStream(of: [UInt8].self)
+        self.events = events
+        self.console = console
+        machine.attach(events: eventsContinuation, console: consoleContinuation, life: life)
+    }
+
+    func openGuestChannel() async throws -> any GuestChannel {
+        try await host.enter(.openGuestChannel, instance)
+        return try await machine.guest.connect(host: host, instance: instance)
+    }
+
+    func pause() async throws {
+        try await host.enter(.pause, instance)
+        try machine.setPaused(true)
+    }
+
+    func resume() async throws {
+        try await host.enter(.resume, instance)
+        try machine.setPaused(false)
+    }
+
+    func pressPowerButton() async throws {
+        try await host.enter(.pressPowerButton, instance)
+        try machine.pressPowerButton()
+    }
+
+    func kill() async {
+        host.note(.kill, instance)
+        machine.end(.signal(9))
+    }
+
+    func counters() async throws -> MachineCounters {
+        try await host.enter(.counters, instance)
+        try machine.requireAlive()
+        return MachineCounters(
+            cpuTime: .milliseconds(1500),
+            residentMemory: .mebibytes(64),
+            virtualMemory: machine.description.memory
+        )
+    }
+}

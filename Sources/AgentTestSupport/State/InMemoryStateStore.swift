@@ -1,0 +1,68 @@
+public import AgentCore
+import Synchronization
+
+/// The double of the state: keeps everything in memory, and can be told to fail.
+public final class InMemoryStateStore: StateStore {
+    private struct Contents {
+        var state = StoredState()
+        var operations: [AgentCore.Operation] = []
+        var events: [Event] = []
+        var failure: AgentError?
+    }
+
+    private let contents = Mutex(Contents())
+
+    /// An empty one.
+    public init() {}
+
+    /// Makes every commit fail from now on; nil lets them succeed again.
+    public func failCommits(with error: AgentError?) { contents.withLock { $0.failure = error } }
+
+    public func load() async throws -> StoredState {
+        contents.withLock { contents in
+            var state = contents.state
+            state.operations = contents.operations.filter { !$0.state.isFinal }
+            state.lastEvent = contents.events.last?.sequence ?? 0
+            return state
+        }
+    }
+
+    @discardableResult
+    public func commit(_ changes: [StateChange]) async throws -> [Event] {
+        try contents.withLock { contents in
+            if let failure = contents.failure { throw failure }
+            var next = contents
+            let first = next.events.count
+            for change in changes { try Self.apply(change, to: &next) }
+            contents = next
+            return Array(next.events[first...])
+        }
+    }
+
+    public func events(after sequence: Int, limit: Int) async throws -> [Event] {
+        contents.withLock { Array($0.events.filter { $0.sequence > sequence }.prefix(limit)) }
+    }
+
+    private static func apply(_ change: StateChange, to contents: inout Contents) throws {
+        switch change {
+        case .putInstance(let instance):
+            guard !contents.state.instances.contains(where: { $0.name == instance.name && $0.id != instance.id }) else {
+                throw AgentError(.alreadyExists, code: "name_conflict", "another instance has this name")
+            }
+            replace(instance, in: &contents.state.instances) { $0.id == instance.id }
+        case .removeInstance(let id): contents.state.instances.removeAll { $0.id == id }
+        case .putImage(let image): replace(image, in: &contents.state.images) { $0.name == image.name }
+        case .removeImage(let name): contents.state.images.removeAll { $0.name == name }
+        case .putOperation(let operation): replace(operation, in: &contents.operations) { $0.id == operation.id }
+        case .recordResource(let resource): replace(resource, in: &contents.state.resources) { $0 == resource }
+        case .forgetResource(let resource): contents.state.resources.removeAll { $0 == resource }
+        case .appendEvent(let draft):
+            contents.events.append(Event(sequence: (contents.events.last?.sequence ?? 0) + 1, event: draft))
+        case .setBootID(let id): contents.state.bootID = id
+        }
+    }
+
+    private static func replace<Value>(_ value: Value, in list: inout [Value], where same: (Value) -> Bool) {
+        if let index = list.firstIndex(where: same) { list[index] = value } else { list.append(value) }
+    }
+}

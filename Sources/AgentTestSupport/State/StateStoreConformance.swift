@@ -1,0 +1,92 @@
+public import AgentCore
+import Foundation
+
+/// What every ``StateStore`` must do; each function makes its own fresh stores through `make`.
+public struct StateStoreConformance: Sendable {
+    private let make: @Sendable () throws -> any StateStore
+
+    /// - Parameter make: An empty store.
+    public init(make: @escaping @Sendable () throws -> any StateStore) { self.make = make }
+
+    /// What was put is loaded again, equal in every field, and what was removed is not.
+    public func loadsWhatWasCommitted() async throws {
+        let store = try make()
+        try require(try await store.load().instances.isEmpty, "a fresh store is empty")
+        var web = Fixtures.instance("web")
+        let database = Fixtures.instance("database")
+        let image = Fixtures.image("docker.io/library/web:latest")
+        let resource = HostResource(owner: web.id, kind: .machine, value: "/run/x")
+        try await store.commit([
+            .putInstance(web), .putInstance(database), .putImage(image), .recordResource(resource),
+            .recordResource(resource), .setBootID("first"),
+        ])
+        web.state = .running
+        web.revision = 7
+        web.exit = InstanceExit(reason: .exited, code: 3, message: "x")
+        try await store.commit([.putInstance(web), .removeInstance(database.id), .setBootID("second")])
+        let state = try await store.load()
+        try require(state.instances == [web], "the changed instance alone is left, got \(state.instances)")
+        try require(state.images == [image], "the image is equal in every field, got \(state.images)")
+        try require(state.resources == [resource], "a resource recorded twice is there once")
+        try require(state.bootID == "second", "the newest boot id counts")
+        try await store.commit([.removeImage(name: image.name), .forgetResource(resource)])
+        let after = try await store.load()
+        try require(after.images.isEmpty && after.resources.isEmpty, "what was removed is gone")
+    }
+
+    /// A commit that cannot be made whole changes nothing.
+    public func commitsAllOrNothing() async throws {
+        let store = try make()
+        let first = Fixtures.instance("web")
+        try await store.commit([.putInstance(first)])
+        let image = Fixtures.image("docker.io/library/web:latest")
+        do {
+            try await store.commit([.putImage(image), .putInstance(Fixtures.instance("web"))])
+            throw ConformanceFailure("a taken name was accepted")
+        } catch let error as AgentError {
+            try require(error.kind == .alreadyExists, "a taken name is alreadyExists, got \(error.kind)")
+        }
+        let state = try await store.load()
+        try require(state.instances == [first] && state.images.isEmpty, "nothing of the failed commit is there")
+    }
+
+    /// Only operations that have not ended are loaded.
+    public func loadsOperationsUnderWay() async throws {
+        let store = try make()
+        let owner = InstanceID.random()
+        var ended = AgentCore.Operation(
+            id: "1",
+            instance: owner,
+            kind: .create,
+            state: .running,
+            createdAt: Fixtures.time
+        )
+        let open = AgentCore.Operation(id: "2", instance: owner, kind: .stop, state: .pending, createdAt: Fixtures.time)
+        try await store.commit([.putOperation(ended), .putOperation(open)])
+        ended.state = .succeeded
+        try await store.commit([.putOperation(ended)])
+        let operations = try await store.load().operations
+        try require(operations == [open], "the one under way is loaded, got \(operations)")
+    }
+
+    /// Events are numbered from 1 without gaps, also over a commit that failed, and can be read from any number on.
+    public func numbersEvents() async throws {
+        let store = try make()
+        func draft(_ subject: String) -> EventDraft {
+            EventDraft(time: Fixtures.time, kind: .instanceState, subject: subject, attributes: ["state": "Running"])
+        }
+        let first = try await store.commit([.appendEvent(draft("a")), .appendEvent(draft("b"))])
+        try require(first.map(\.sequence) == [1, 2], "numbers begin at 1, got \(first.map(\.sequence))")
+        try await store.commit([.putInstance(Fixtures.instance("web"))])
+        do {
+            try await store.commit([.appendEvent(draft("lost")), .putInstance(Fixtures.instance("web"))])
+            throw ConformanceFailure("a taken name was accepted")
+        } catch is AgentError {}
+        let second = try await store.commit([.appendEvent(draft("c"))])
+        try require(second.map(\.sequence) == [3], "a failed commit takes no number, got \(second.map(\.sequence))")
+        let read = try await store.events(after: 1, limit: 1)
+        try require(read.map(\.event.subject) == ["b"], "reading starts after the number given, got \(read)")
+        let state = try await store.load()
+        try require(state.lastEvent == 3, "the newest number is loaded, got \(state.lastEvent)")
+    }
+}

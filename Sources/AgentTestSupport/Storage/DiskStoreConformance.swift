@@ -1,0 +1,42 @@
+public import AgentCore
+import SystemPackage
+
+/// What every ``DiskStore`` must do; each function makes its own through `make`.
+public struct DiskStoreConformance: Sendable {
+    private let make: @Sendable () throws -> any DiskStore
+
+    /// - Parameter make: A store without disks.
+    public init(make: @escaping @Sendable () throws -> any DiskStore) { self.make = make }
+
+    /// An overlay is made once, and keeps its path.
+    public func overlayIsMadeOnce() async throws {
+        let store = try make()
+        let id = InstanceID.random()
+        let first = try await store.createOverlay(for: id, size: .mebibytes(64))
+        let second = try await store.createOverlay(for: id, size: .mebibytes(64))
+        try require(first == second, "the path is the same each time")
+        let other = try await store.createOverlay(for: .random(), size: .mebibytes(64))
+        try require(other != first, "another instance has another disk")
+    }
+
+    /// A configuration disk can be written again, and keeps its path.
+    public func configurationDiskIsReplaced() async throws {
+        let store = try make()
+        let id = InstanceID.random()
+        let first = try await store.writeConfigurationDisk(for: id, contents: [1, 2, 3])
+        let second = try await store.writeConfigurationDisk(for: id, contents: Array(repeating: 7, count: 2000))
+        try require(first == second, "the path is the same each time")
+    }
+
+    /// Instances are listed as long as they have disks; removing twice is no error.
+    public func removedInstancesAreGone() async throws {
+        let store = try make()
+        let ids = [InstanceID.random(), .random()]
+        for id in ids { _ = try await store.createOverlay(for: id, size: .mebibytes(64)) }
+        try require(Set(try await store.instances()) == Set(ids), "both are listed")
+        try await store.remove(ids[0])
+        try await store.remove(ids[0])
+        try require(try await store.instances() == [ids[1]], "the removed one is not")
+        try require(try await store.usage(of: ids[0]).bytes == 0, "what is removed takes no space")
+    }
+}

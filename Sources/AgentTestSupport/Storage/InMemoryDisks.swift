@@ -1,0 +1,58 @@
+public import AgentCore
+import Synchronization
+public import SystemPackage
+
+/// The disk port in memory: sizes and contents without files.
+public final class InMemoryDisks: DiskStore {
+    private struct Disks {
+        var overlay: ByteSize?
+        var configuration: [UInt8]?
+    }
+
+    private struct State {
+        var disks: [InstanceID: Disks] = [:]
+        var failure: AgentError?
+    }
+
+    private let state = Mutex(State())
+
+    public init() {}
+
+    /// Makes every call that writes fail from now on; nil lets them succeed again.
+    public func failWrites(with error: AgentError?) { state.withLock { $0.failure = error } }
+
+    /// The size that an instance's overlay was made with.
+    public func overlaySize(of instance: InstanceID) -> ByteSize? { state.withLock { $0.disks[instance]?.overlay } }
+
+    /// What an instance's configuration disk begins with.
+    public func configuration(of instance: InstanceID) -> [UInt8]? {
+        state.withLock { $0.disks[instance]?.configuration }
+    }
+
+    public func createOverlay(for instance: InstanceID, size: ByteSize) async throws -> FilePath {
+        try state.withLock { state in
+            if let failure = state.failure { throw failure }
+            if state.disks[instance]?.overlay == nil { state.disks[instance, default: Disks()].overlay = size }
+            return FilePath("/nonexistent/\(instance)/overlay.ext4")
+        }
+    }
+
+    public func writeConfigurationDisk(for instance: InstanceID, contents: [UInt8]) async throws -> FilePath {
+        try state.withLock { state in
+            if let failure = state.failure { throw failure }
+            state.disks[instance, default: Disks()].configuration = contents
+            return FilePath("/nonexistent/\(instance)/config")
+        }
+    }
+
+    public func usage(of instance: InstanceID) async throws -> ByteSize { ByteSize(bytes: 0) }
+
+    public func remove(_ instance: InstanceID) async throws {
+        try state.withLock { state in
+            if let failure = state.failure { throw failure }
+            state.disks[instance] = nil
+        }
+    }
+
+    public func instances() async throws -> [InstanceID] { state.withLock { Array($0.disks.keys) } }
+}

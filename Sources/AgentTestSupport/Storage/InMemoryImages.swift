@@ -1,0 +1,161 @@
+public import AgentCore
+import Synchronization
+public import SystemPackage
+
+/// The image ports in memory: a registry, an archive reader, a builder and a store that share one set of images.
+///
+/// A test says what the registry has and what "archives" contain; failures and waits can be injected into each step.
+public final class InMemoryImages: Sendable {
+    /// A step that can be made to fail or wait.
+    public enum Step: String, Sendable, CaseIterable {
+        case resolve, fetch, read, build
+    }
+
+    private struct State {
+        var remote: [String: FetchedImage] = [:]
+        var archives: [FilePath: FetchedImage] = [:]
+        var disks: Set<Digest> = []
+        var blobs: Set<Digest> = []
+        var failures: [Step: [AgentError]] = [:]
+        var gates: [Step: AsyncStream<Void>] = [:]
+        var calls: [Step: Int] = [:]
+        var nextArchive = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// A registry without images, a store without disks.
+    public init() {}
+
+    /// Puts an image into the registry under a name.
+    public func publish(_ image: FetchedImage, as reference: ImageReference) {
+        state.withLock { $0.remote[reference.description] = image }
+    }
+
+    /// Says what an archive file contains.
+    public func setContents(_ image: FetchedImage, of archive: FilePath) {
+        state.withLock { $0.archives[archive] = image }
+    }
+
+    /// Makes the next call of a step fail.
+    public func fail(_ step: Step, with error: AgentError) {
+        state.withLock { $0.failures[step, default: []].append(error) }
+    }
+
+    /// Makes calls of a step wait until the result is called.
+    public func hold(_ step: Step) -> @Sendable () -> Void {
+        let (gate, open) = AsyncStream.makeStream(of: Void.self)
+        state.withLock { $0.gates[step] = gate }
+        return { open.finish() }
+    }
+
+    /// How often a step was called.
+    public func calls(of step: Step) -> Int { state.withLock { $0.calls[step] ?? 0 } }
+
+    /// The digests with a root disk.
+    public var builtDisks: Set<Digest> { state.withLock { $0.disks } }
+
+    /// Archive files that were made and not yet discarded.
+    public var openArchives: Set<FilePath> { state.withLock { Set($0.archives.keys) } }
+
+    /// Loses a root disk, as a careless operator does.
+    public func loseDisk(_ digest: Digest) { state.withLock { _ = $0.disks.remove(digest) } }
+
+    private func enter(_ step: Step) async throws {
+        let (failure, gate) = state.withLock { state -> (AgentError?, AsyncStream<Void>?) in
+            state.calls[step, default: 0] += 1
+            let failure = state.failures[step]?.isEmpty == false ? state.failures[step]?.removeFirst() : nil
+            return (failure, state.gates[step])
+        }
+        if let failure { throw failure }
+        if let gate {
+            for await _ in gate {}
+        }
+        try Task.checkCancellation()
+    }
+}
+
+extension InMemoryImages: ImageRegistry {
+    public func resolve(_ reference: ImageReference, platform: Platform) async throws -> Digest {
+        try await enter(.resolve)
+        guard let image = state.withLock({ $0.remote[reference.description] }) else {
+            throw AgentError(.notFound, "the registry has no image '\(reference)'")
+        }
+        return image.digest
+    }
+
+    public func fetch(
+        _ reference: ImageReference,
+        digest: Digest,
+        progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> FetchedImage {
+        try await enter(.fetch)
+        guard let image = state.withLock({ $0.remote.values.first { $0.digest == digest } }) else {
+            throw AgentError(.notFound, "the registry has no manifest \(digest)")
+        }
+        progress(ImageProgress(status: .pulling, completed: 100, total: 100))
+        state.withLock { _ = $0.blobs.insert(digest) }
+        return image
+    }
+}
+
+extension InMemoryImages: ImageArchiveReader {
+    public func read(
+        _ archive: FilePath,
+        platform: Platform,
+        progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> FetchedImage {
+        try await enter(.read)
+        guard let image = state.withLock({ $0.archives[archive] }) else {
+            throw AgentError(.invalidArgument, code: "invalid_archive", "\(archive) holds no image")
+        }
+        state.withLock { _ = $0.blobs.insert(image.digest) }
+        return image
+    }
+}
+
+extension InMemoryImages: ImageBuilder {
+    public func build(
+        _ image: FetchedImage,
+        progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> RootDisk {
+        try await enter(.build)
+        progress(ImageProgress(status: .converting, completed: 1, total: 1))
+        state.withLock { _ = $0.disks.insert(image.digest) }
+        return disk(image.digest)
+    }
+
+    private func disk(_ digest: Digest) -> RootDisk {
+        RootDisk(path: FilePath("/nonexistent/\(digest.hex).erofs"), size: .mebibytes(4))
+    }
+}
+
+extension InMemoryImages: ImageStore {
+    public func newArchiveFile() async throws -> FilePath {
+        state.withLock { state in
+            state.nextArchive += 1
+            let path = FilePath("/nonexistent/archive-\(state.nextArchive)")
+            state.archives[path] = FetchedImage(
+                digest: Fixtures.digest("0"),
+                configuration: ImageConfiguration(),
+                layers: []
+            )
+            return path
+        }
+    }
+
+    public func discard(_ archive: FilePath) async throws { state.withLock { $0.archives[archive] = nil } }
+
+    public func rootDisk(of digest: Digest) async throws -> RootDisk? {
+        state.withLock { $0.disks.contains(digest) } ? disk(digest) : nil
+    }
+
+    public func removeAll(except digests: Set<Digest>) async throws -> ByteSize {
+        state.withLock { state in
+            let removed = state.disks.subtracting(digests).count
+            state.disks.formIntersection(digests)
+            state.blobs.formIntersection(digests)
+            return .mebibytes(4 * removed)
+        }
+    }
+}

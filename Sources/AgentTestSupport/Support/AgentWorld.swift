@@ -1,0 +1,185 @@
+public import AgentCore
+import Foundation
+import Logging
+public import SystemPackage
+
+/// AgentCore's services on doubles of every port, and the means to restart the agent on the same host.
+///
+/// Times are real: nothing in the doubles waits, so what a test waits for comes at once.
+public struct AgentWorld: Sendable {
+    public let host: InMemoryHost
+    public let store: InMemoryStateStore
+    public let pictures: InMemoryImages
+    public let disks: InMemoryDisks
+    public let logs: InMemoryLogs
+    public let network: InMemoryNetwork
+    public let runtime: FilePath
+    public let bootTimeout: Duration
+    public private(set) var hypervisor: InMemoryHypervisor
+    public private(set) var images: ImagesService
+    public private(set) var instances: InstancesService
+    public private(set) var directory: InstanceDirectory
+
+    /// The name of the image that ``with(behaviour:bootTimeout:_:)`` makes ready.
+    public static let imageName = "docker.io/library/test:latest"
+
+    /// Runs `body` with a fresh world that has one ready image, and removes what it left on disk.
+    public static func with(
+        behaviour: GuestBehaviour = GuestBehaviour(),
+        bootTimeout: Duration = .seconds(60),
+        _ body: (inout AgentWorld) async throws -> Void
+    ) async throws {
+        var world = AgentWorld(behaviour: behaviour, bootTimeout: bootTimeout)
+        defer { try? FileManager.default.removeItem(atPath: world.runtime.string) }
+        let reference = try ImageReference(imageName)
+        world.pictures.publish(
+            FetchedImage(
+                digest: Fixtures.digest(),
+                configuration: ImageConfiguration(
+                    entrypoint: ["/bin/server"],
+                    command: ["--port", "80"],
+                    environment: ["A=image", "B=image"]
+                ),
+                layers: []
+            ),
+            as: reference
+        )
+        _ = try await world.images.pull(reference)
+        _ = try await world.images.wait(reference)
+        do {
+            try await body(&world)
+        } catch {
+            await world.shutDown()
+            throw error
+        }
+        await world.shutDown()
+    }
+
+    private init(behaviour: GuestBehaviour, bootTimeout: Duration) {
+        host = InMemoryHost(behaviour: behaviour)
+        hypervisor = InMemoryHypervisor(host: host)
+        store = InMemoryStateStore()
+        pictures = InMemoryImages()
+        disks = InMemoryDisks()
+        logs = InMemoryLogs()
+        network = InMemoryNetwork()
+        runtime = FilePath(FileManager.default.temporaryDirectory.path).appending(
+            "world-\(UUID().uuidString.prefix(8))"
+        )
+        self.bootTimeout = bootTimeout
+        (directory, images, instances) = Self.services(
+            hypervisor,
+            store,
+            pictures,
+            disks,
+            logs,
+            network,
+            runtime: runtime,
+            bootTimeout: bootTimeout
+        )
+    }
+
+    private static func services(
+        _ hypervisor: InMemoryHypervisor,
+        _ store: InMemoryStateStore,
+        _ pictures: InMemoryImages,
+        _ disks: InMemoryDisks,
+        _ logs: InMemoryLogs,
+        _ network: InMemoryNetwork,
+        runtime: FilePath,
+        bootTimeout: Duration
+    ) -> (InstanceDirectory, ImagesService, InstancesService) {
+        let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
+        let configuration = InstancesConfiguration(
+            runtimeDirectory: runtime,
+            kernel: "/nonexistent/vmlinux",
+            initrd: "/nonexistent/initrd",
+            hypervisor: nil,
+            maximumVCPUs: 4,
+            maximumMemory: .gibibytes(4),
+            maximumOverlaySize: .gibibytes(20),
+            bootTimeout: bootTimeout
+        )
+        let directory = InstanceDirectory()
+        let images = ImagesService(
+            configuration: ImagesConfiguration(maximumConcurrentBuilds: 2),
+            store: store,
+            registry: pictures,
+            archives: pictures,
+            builder: pictures,
+            disks: pictures,
+            instances: directory,
+            time: .system,
+            logger: logger
+        )
+        let instances = InstancesService(
+            configuration: configuration,
+            store: store,
+            directory: directory,
+            images: images,
+            imageStore: pictures,
+            disks: disks,
+            logs: logs,
+            network: network,
+            hypervisors: HypervisorSelection(drivers: [hypervisor], configuration: configuration),
+            time: .system,
+            logger: logger
+        )
+        return (directory, images, instances)
+    }
+
+    /// Ends the agent's life as `kill -9` does, begins the next one on the same host and state, and recovers.
+    ///
+    /// - Parameters:
+    ///   - rebootingHost: Whether the host goes through a reboot meanwhile.
+    ///   - meanwhile: What happens on the host while there is no agent.
+    /// - Throws: What the recovery throws.
+    public mutating func restart(
+        rebootingHost: Bool = false,
+        meanwhile: @Sendable () -> Void = {}
+    ) async throws {
+        let previous = instances
+        hypervisor = hypervisor.restarted()
+        await previous.shutDown()
+        if rebootingHost { host.reboot() }
+        meanwhile()
+        (directory, images, instances) = Self.services(
+            hypervisor,
+            store,
+            pictures,
+            disks,
+            logs,
+            network,
+            runtime: runtime,
+            bootTimeout: bootTimeout
+        )
+        let state = try await store.load()
+        try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
+        try await instances.recover(state, bootID: rebootingHost ? "another boot" : state.bootID ?? "boot")
+    }
+
+    private func shutDown() async {
+        await instances.shutDown()
+        await images.shutDown()
+    }
+
+    /// A request for an instance of the ready image.
+    public func request(_ name: String) throws -> CreateInstanceRequest {
+        CreateInstanceRequest(name: try InstanceName(name), image: try ImageReference(Self.imageName))
+    }
+
+    /// Creates an instance and waits until it is in `state`.
+    public func make(_ name: String, in state: InstanceState = .running) async throws -> Instance {
+        let instance = try await instances.create(try request(name))
+        return try await wait(instance.id, for: state)
+    }
+
+    /// Waits until an instance is in `state`, at most ten seconds.
+    ///
+    /// - Throws: ``ConformanceFailure`` if it does not come to that.
+    public func wait(_ id: InstanceID, for state: InstanceState) async throws -> Instance {
+        let result = try await instances.wait(id.rawValue, for: state, timeout: .seconds(10))
+        try require(result.instance.state == state, "\(result.instance.name) is \(result.instance.state), not \(state)")
+        return result.instance
+    }
+}

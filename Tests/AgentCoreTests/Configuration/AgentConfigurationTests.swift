@@ -1,0 +1,62 @@
+import AgentCore
+import SystemPackage
+import Testing
+
+@Suite struct AgentConfigurationTests {
+    @Test func anEmptyEnvironmentGivesTheDefaults() throws {
+        let configuration = try AgentConfiguration(environment: [:])
+        #expect(configuration.port == 8080)
+        #expect(configuration.dataDirectory == "/var/lib/hypeman")
+        #expect(configuration.socket == "/run/hypeman/agent.sock")
+        #expect(configuration.maximumOverlaySize == .gibibytes(100))
+        #expect(configuration.jwtSecret == nil)
+        #expect(configuration.bootTimeout == .seconds(120))
+    }
+
+    @Test(arguments: [
+        ("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("DATA_DIR", "relative"), ("MAX_OVERLAY_SIZE", "100XB"),
+        ("MAX_OVERLAY_SIZE", "0"), ("MAX_CONCURRENT_BUILDS", "0"), ("HYPERVISOR", "vmware"), ("ACCELERATOR", "yes"),
+        ("LOG_LEVEL", "loud"), ("BOOT_TIMEOUT", "2"), ("BOOT_TIMEOUT", "0s"), ("BOOT_TIMEOUT", "9999999999999999999m"),
+        ("INSECURE_REGISTRIES", "http://localhost:5000"), ("KERNEL_PATH", "vmlinux"),
+    ])
+    func aValueThatDoesNotParseIsNamed(_ name: String, _ value: String) {
+        let error = #expect(throws: ConfigurationError.self) { try AgentConfiguration(environment: [name: value]) }
+        #expect(error?.problems.map(\.name) == [name])
+        #expect(error?.description.contains("'\(value)'") == true)
+    }
+
+    @Test func allProblemsAreNamedAtOnce() {
+        let error = #expect(throws: ConfigurationError.self) {
+            try AgentConfiguration(environment: ["PORT": "x", "LOG_MAX_SIZE": "y"])
+        }
+        #expect(error?.problems.map(\.name) == ["PORT", "LOG_MAX_SIZE"])
+    }
+
+    @Test func aCertificateWithoutItsKeyIsRefused() {
+        let error = #expect(throws: ConfigurationError.self) {
+            try AgentConfiguration(environment: ["TLS_CERT": "/a.pem"])
+        }
+        #expect(error?.problems.map(\.name) == ["TLS_KEY"])
+    }
+
+    @Test func theTableNamesEveryVariableOnce() {
+        let names = AgentConfiguration.descriptions.map(\.name)
+        #expect(Set(names).count == names.count)
+        #expect(
+            Set(names).isSuperset(of: ["PORT", "DATA_DIR", "JWT_SECRET", "MAX_CONCURRENT_BUILDS", "MAX_OVERLAY_SIZE"])
+        )
+    }
+}
+
+@Suite struct EnvironmentFileTests {
+    @Test func readsWhatSystemdReads() throws {
+        let file = try EnvironmentFile("# a\n; b\n\nA=1\n B = two words \nC='x=y'\nD=\"q\"\nE=\n", name: ".env")
+        #expect(file.values == ["A": "1", "B": "two words", "C": "x=y", "D": "q", "E": ""])
+    }
+
+    @Test(arguments: ["A", "=1", "A=\"x"])
+    func aBrokenLineIsNamed(_ line: String) {
+        let error = #expect(throws: AgentError.self) { try EnvironmentFile("OK=1\n\(line)\n", name: ".env") }
+        #expect(error?.message.hasPrefix(".env, line 2:") == true)
+    }
+}
