@@ -1,2 +1,0 @@
-#include "CInit.h"
-void hypeman_init_marker(void) {}

@@ -1,0 +1,219 @@
+import CInit
+import GuestProtocol
+import GuestTransport
+import NIOCore
+import NIOHPACK
+import NIOHTTP2
+
+/// One request of the host's and its response.
+final class AgentStream: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame.FramePayload
+    typealias OutboundOut = HTTP2Frame.FramePayload
+
+    /// Bytes that may wait to be sent before more is asked for.
+    private static let outboundLimit = 256 << 10
+
+    private let agent: GuestAgent
+    private var context: ChannelHandlerContext?
+    private var command: ExecSession?
+    private var outputReader: OutputReader?
+    private var decoder = GuestFrameDecoder()
+    private var inboundPaused = false
+    private var unsent = 0
+    private var ended = false
+
+    init(agent: GuestAgent) {
+        self.agent = agent
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { context.read() }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.read()
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.context = nil
+        ended = true
+        agent.events.stop(self)
+        if let outputReader { agent.output.unsubscribe(outputReader) }
+        outputReader = nil
+        command?.kill()
+        command = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .headers(let headers): begin(headers.headers, isComplete: headers.endStream)
+        case .data(let data):
+            guard case .byteBuffer(let bytes) = data.data else { return }
+            receive(bytes, isLast: data.endStream)
+        default: break
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        readMore()
+    }
+
+    /// Goes on reading the request unless ``pauseInput()`` was called.
+    private func readMore() {
+        if !inboundPaused, !ended { context?.read() }
+    }
+
+    /// No more of the request is read until ``resumeInput()``; HTTP/2's window then makes the host wait.
+    func pauseInput() { inboundPaused = true }
+
+    func resumeInput() {
+        guard inboundPaused else { return }
+        inboundPaused = false
+        readMore()
+    }
+
+    /// Whether a sender of much data may go on.
+    var hasRoom: Bool { unsent < AgentStream.outboundLimit }
+
+    /// Sends a frame of the response's body; whoever waited for room is told when it is gone.
+    func send(_ kind: GuestFrame.Kind, _ payload: [UInt8]) {
+        guard let context, !ended else { return }
+        let buffer = ByteBuffer(frame: kind, payload: payload)
+        let count = buffer.readableBytes
+        unsent += count
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        sent.futureResult.assumeIsolated().whenComplete { [self] _ in
+            let hadRoom = hasRoom
+            unsent -= count
+            guard hasRoom, !hadRoom, !ended else { return }
+            command?.resumeOutput()
+            if outputReader != nil { agent.output.pump() }
+        }
+        context.writeAndFlush(wrapOutboundOut(.data(.init(data: .byteBuffer(buffer)))), promise: sent)
+    }
+
+    /// Ends the response.
+    func finish() {
+        guard let context, !ended else { return }
+        ended = true
+        command = nil
+        context.writeAndFlush(
+            wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))),
+            promise: nil
+        )
+        // Take what the host still sends: it stops when it sees the end.
+        context.channel.setOption(.autoRead, value: true).whenSuccess {}
+        context.read()
+    }
+
+    private func begin(_ headers: HPACKHeaders, isComplete: Bool) {
+        let method = headers.first(name: ":method") ?? ""
+        let path = headers.first(name: ":path") ?? ""
+        guard let route = GuestRoute(method: method, path: path) else {
+            return respond(404, message: "no such request: \(method) \(path)")
+        }
+        switch route {
+        case .hello:
+            respond(200, json: hello())
+        case .events(let sequence):
+            respondHeaders(200)
+            agent.events.listen(self, after: sequence) { [unowned self] event in
+                if let payload = try? GuestJSON.encode(event) { send(.event, payload) }
+            }
+        case .output(let position):
+            respondHeaders(200)
+            let reader = OutputReader(stream: self, position: position)
+            outputReader = reader
+            agent.output.subscribe(reader)
+        case .acknowledgeOutput(let position):
+            agent.output.acknowledge(upTo: position)
+            respond(204)
+        case .acknowledgeExit:
+            respond(204)
+            agent.acknowledgeExit()
+        case .signal(let number):
+            guard number.map({ (1...UInt64(SignalName.maximum)).contains($0) }) ?? true else {
+                return respond(400, message: "no such signal: \(number ?? 0)")
+            }
+            guard agent.signalProgram(number) else { return respond(409, message: "the program does not run") }
+            respond(204)
+        case .exec:
+            if isComplete { return respond(400, message: "no command in the request") }
+            command = ExecSession(agent: agent, stream: self)
+        }
+    }
+
+    private func receive(_ bytes: ByteBuffer, isLast: Bool) {
+        guard let command else { return }
+        decoder.append(bytes.readableBytesView)
+        do {
+            while let frame = try decoder.next() { try command.receive(frame) }
+            if isLast { command.endInput() }
+        } catch let error as ExecRefusal where !command.hasStarted {
+            self.command = nil
+            respond(400, message: error.message)
+        } catch {
+            context?.close(promise: nil)
+        }
+    }
+
+    private func hello() -> GuestHello {
+        GuestHello(
+            protocolVersion: GuestProtocolVersion.current,
+            initVersion: GuestAgent.version,
+            features: [],
+            bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
+        )
+    }
+
+    func respondHeaders(_ status: Int, isComplete: Bool = false) {
+        guard let context, !ended else { return }
+        let headers = HPACKHeaders([(":status", String(status))])
+        context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: headers, endStream: isComplete))), promise: nil)
+        if isComplete { ended = true }
+    }
+
+    private func respond(_ status: Int) {
+        respondHeaders(status, isComplete: true)
+    }
+
+    private func respond(_ status: Int, message: String) {
+        respond(status, json: ["message": message])
+    }
+
+    private func respond(_ status: Int, json value: some Encodable) {
+        respondHeaders(status)
+        guard let context, let bytes = try? GuestJSON.encode(value) else { return finish() }
+        context.write(wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer(bytes: bytes))))), promise: nil)
+        finish()
+    }
+}
+
+/// A stream that reads the program's output.
+private final class OutputReader: OutputSubscriber {
+    private unowned let stream: AgentStream
+    private(set) var position: UInt64
+
+    init(stream: AgentStream, position: UInt64) {
+        self.stream = stream
+        self.position = position
+    }
+
+    var hasRoom: Bool { stream.hasRoom }
+
+    func send(_ output: GuestOutput) {
+        position = output.offset + UInt64(output.bytes.count)
+        stream.send(.output, output.framePayload)
+    }
+
+    func end() {
+        stream.finish()
+    }
+}

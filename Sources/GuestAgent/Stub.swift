@@ -1,1 +1,0 @@
-// The guest's server.

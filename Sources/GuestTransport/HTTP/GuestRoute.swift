@@ -1,0 +1,71 @@
+/// What can be asked of the guest: a method and a path with at most one number in its query.
+public enum GuestRoute: Sendable, Hashable {
+    /// The guest's ``GuestProtocol/GuestHello``.
+    case hello
+    /// Event frames after a number, without end.
+    case events(after: UInt64)
+    /// Output frames from a position on; ends with the program's output.
+    case output(from: UInt64)
+    /// Output before a position may be forgotten.
+    case acknowledgeOutput(upTo: UInt64)
+    /// The program's exit is stored: the guest may power off.
+    case acknowledgeExit
+    /// A signal for the program; nil is its stop signal.
+    case signal(UInt64?)
+    /// A command, its frames both ways.
+    case exec
+
+    /// The request's method.
+    public var method: String {
+        switch self {
+        case .hello, .events, .output: "GET"
+        case .acknowledgeOutput, .acknowledgeExit, .signal, .exec: "POST"
+        }
+    }
+
+    /// The request's path with its query.
+    public var path: String {
+        switch self {
+        case .hello: "/v1/hello"
+        case .events(let sequence): "/v1/events?after=\(sequence)"
+        case .output(let position): "/v1/output?from=\(position)"
+        case .acknowledgeOutput(let position): "/v1/output/ack?position=\(position)"
+        case .acknowledgeExit: "/v1/exit/ack"
+        case .signal(let number?): "/v1/signal?number=\(number)"
+        case .signal(nil): "/v1/signal"
+        case .exec: "/v1/exec"
+        }
+    }
+
+    /// Reads a request's method and path.
+    ///
+    /// - Returns: nil if there is no such thing to ask for.
+    public init?(method: String, path: String) {
+        let parts = path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let name = parts.first else { return nil }
+        let query = parts.count > 1 ? parts[1] : nil
+        func number(_ key: String) -> UInt64? {
+            guard let query, query.hasPrefix(key + "=") else { return nil }
+            return UInt64(query.dropFirst(key.utf8.count + 1))
+        }
+        switch (method, name) {
+        case ("GET", "/v1/hello") where query == nil: self = .hello
+        case ("GET", "/v1/events"):
+            guard let sequence = number("after") else { return nil }
+            self = .events(after: sequence)
+        case ("GET", "/v1/output"):
+            guard let position = number("from") else { return nil }
+            self = .output(from: position)
+        case ("POST", "/v1/output/ack"):
+            guard let position = number("position") else { return nil }
+            self = .acknowledgeOutput(upTo: position)
+        case ("POST", "/v1/exit/ack") where query == nil: self = .acknowledgeExit
+        case ("POST", "/v1/signal") where query == nil: self = .signal(nil)
+        case ("POST", "/v1/signal"):
+            guard let value = number("number") else { return nil }
+            self = .signal(value)
+        case ("POST", "/v1/exec") where query == nil: self = .exec
+        default: return nil
+        }
+    }
+}
