@@ -1,0 +1,104 @@
+import AgentCore
+import GuestProtocol
+import GuestTransport
+import NIOCore
+
+/// A conversation with hypeman-init over one connection.
+final class GuestSession: GuestChannel {
+    let hello: GuestHello
+    private let requests: GuestRequests
+
+    init(requests: GuestRequests, hello: GuestHello) {
+        self.requests = requests
+        self.hello = hello
+    }
+
+    func events(after sequence: Int) -> AsyncThrowingStream<GuestEvent, any Error> {
+        let frames = GuestFrames { [requests] in
+            try await requests.start(.events(after: UInt64(clamping: sequence)))
+        }
+        return AsyncThrowingStream {
+            while let frame = try await frames.next() {
+                guard frame.kind == .event else { continue }
+                do {
+                    return try GuestJSON.decode(GuestEvent.self, from: frame.payload)
+                } catch is DecodingError {
+                    // An event of a kind that this version does not know.
+                    continue
+                } catch {
+                    throw AgentError(.unavailable, "the guest does not keep to the protocol", cause: error)
+                }
+            }
+            throw AgentError(.unavailable, "the guest ended its report of events")
+        }
+    }
+
+    func output(from position: UInt64) -> AsyncThrowingStream<GuestOutput, any Error> {
+        let frames = GuestFrames { [requests] in try await requests.start(.output(from: position)) }
+        let expected = OutputOrder(next: position)
+        return AsyncThrowingStream {
+            while let frame = try await frames.next() {
+                guard frame.kind == .output else { continue }
+                do {
+                    let output = try GuestOutput(framePayload: frame.payload)
+                    try await expected.check(output)
+                    return output
+                } catch {
+                    throw AgentError(.unavailable, "the guest does not keep to the protocol", cause: error)
+                }
+            }
+            return nil
+        }
+    }
+
+    func acknowledgeOutput(upTo position: UInt64) async throws {
+        _ = try await requests.call(.acknowledgeOutput(upTo: position))
+    }
+
+    func acknowledgeExit() async throws {
+        _ = try await requests.call(.acknowledgeExit)
+    }
+
+    func signalProgram(_ signal: Int?) async throws {
+        if let signal, !(1...64).contains(signal) { throw AgentError(.invalidArgument, "no such signal: \(signal)") }
+        _ = try await requests.call(.signal(signal.map { UInt64($0) }))
+    }
+
+    func exec(_ request: ExecRequest) async throws -> any GuestProcess {
+        let payload: [UInt8]
+        do {
+            payload = try GuestJSON.encode(request)
+        } catch {
+            throw AgentError(.invalidArgument, "the command cannot be written down", cause: error)
+        }
+        guard payload.count <= GuestFrame.maximumPayload else {
+            throw AgentError(
+                .invalidArgument,
+                "the command is too long: \(payload.count) bytes, \(GuestFrame.maximumPayload) are allowed"
+            )
+        }
+        let stream = try await requests.start(.exec, body: ByteBuffer(frame: .request, payload: payload))
+        return GuestCommand(stream: stream)
+    }
+
+    func close() async {
+        // A connection that is closed already says so by an error that means nothing here.
+        _ = try? await requests.channel.close().get()
+    }
+}
+
+/// Holds a guest to its promise that no output comes twice or out of order.
+private actor OutputOrder {
+    private var next: UInt64
+
+    init(next: UInt64) {
+        self.next = next
+    }
+
+    func check(_ output: GuestOutput) throws {
+        guard output.offset >= next else {
+            throw GuestFrameError(reason: "output at \(output.offset) after \(next)")
+        }
+        next = output.offset + UInt64(output.bytes.count)
+    }
+}

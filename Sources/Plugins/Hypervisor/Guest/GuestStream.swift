@@ -1,0 +1,74 @@
+import AgentCore
+import NIOCore
+import NIOHPACK
+import NIOHTTP2
+
+/// One request and its answer.
+///
+/// Ends, reset if it must be, when nobody holds it any more.
+final class GuestStream: Sendable {
+    private let channel: any Channel
+    private let handler: GuestStreamHandler
+
+    init(channel: any Channel, handler: GuestStreamHandler) {
+        self.channel = channel
+        self.handler = handler
+    }
+
+    deinit {
+        channel.close(promise: nil)
+    }
+
+    /// The answer's status.
+    func status() async throws -> Int {
+        try await waiting { try await self.handler.status.get() }
+    }
+
+    /// The next part of the answer's body, nil at its end.
+    ///
+    /// One caller at a time.
+    func read() async throws -> ByteBuffer? {
+        try await waiting { try await self.handler.next().get() }
+    }
+
+    /// Sends a part of the request's body; returns when HTTP/2's windows have let it through.
+    func write(_ bytes: ByteBuffer) async throws {
+        try await send(.data(.init(data: .byteBuffer(bytes))))
+    }
+
+    /// Ends the request's body.
+    func finish() {
+        let end = HTTP2Frame.FramePayload.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))
+        channel.writeAndFlush(end, promise: nil)
+    }
+
+    /// Ends the request at once: the guest stops working on it.
+    ///
+    /// Idempotent.
+    func reset() {
+        channel.close(promise: nil)
+    }
+
+    func send(_ payload: HTTP2Frame.FramePayload) async throws {
+        try await waiting { try await self.channel.writeAndFlush(payload).get() }
+    }
+
+    /// Reads and writes of a stream end when it does; a caller that is cancelled ends it.
+    private func waiting<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
+        do {
+            return try await withTaskCancellationHandler {
+                try await body()
+            } onCancel: {
+                channel.close(promise: nil)
+            }
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            throw GuestStream.lost(error)
+        }
+    }
+
+    /// The one error for every way in which a connection to a guest can end.
+    static func lost(_ error: any Error) -> AgentError {
+        AgentError(.unavailable, "the connection to the guest was lost", cause: error)
+    }
+}

@@ -1,0 +1,25 @@
+import AgentCore
+
+/// Runs `body`, and cancels it when the time is up.
+///
+/// `body` must react to cancellation: it is waited for.
+///
+/// - Throws: ``AgentError`` `timeout` with `message` when the time was up first; what `body` throws otherwise.
+func withDeadline<Value: Sendable>(
+    _ deadline: Duration,
+    _ message: @autoclosure @Sendable () -> String,
+    _ body: @escaping @Sendable () async throws -> Value
+) async throws -> Value {
+    try await withThrowingTaskGroup(of: Value?.self) { group in
+        group.addTask { try await body() }
+        group.addTask {
+            try await Task.sleep(for: deadline)
+            return nil
+        }
+        defer { group.cancelAll() }
+        guard let first = try await group.next(), let value = first else {
+            throw AgentError(.timeout, message())
+        }
+        return value
+    }
+}

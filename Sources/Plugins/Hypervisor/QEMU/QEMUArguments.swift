@@ -1,0 +1,149 @@
+import AgentCore
+import Foundation
+import SystemPackage
+
+/// The command line of one machine: the whole of it, so that nothing comes from files of QEMU's configuration.
+struct QEMUArguments {
+    /// The model that guests see under software emulation.
+    ///
+    /// What TCG of QEMU 7.2 can do of an EPYC, which gives AVX2 to programs built for x86-64-v3. What it cannot do is switched off, else QEMU warns of each at every start. Not
+    /// `max`, which can hang in the calibration of the TSC.
+    static let emulatedProcessor =
+        "EPYC,-3dnowprefetch,-fxsr-opt,-misalignsse,-nrip-save,-osvw,-rdseed,-sha-ni,-svm,-topoext,-xsavec"
+
+    let machine: MachineDescription
+    let accelerator: Accelerator
+    let files: QEMUFiles
+    /// Whether the host's kernel can carry the packets of virtio-net by itself.
+    let vhost: Bool
+
+    /// What marks the process: the value of `-name`.
+    static func mark(_ instance: InstanceID) -> String { "hypeman-\(instance)" }
+
+    func make() throws -> [String] {
+        var arguments = [
+            "-name", Self.mark(machine.instance),
+            "-nodefaults", "-no-user-config", "-display", "none",
+            // Without spawn QEMU needs no program beside itself; plain `on` would still allow it.
+            "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+            "-machine", "q35,graphics=off,vmport=off,smbus=off,sata=off,hpet=off,dump-guest-core=off",
+            // Loads the kernel's PVH entry at once, without a boot menu or option ROMs.
+            "-bios", "qboot.rom",
+        ]
+        switch accelerator {
+        case .kvm: arguments += ["-accel", "kvm", "-cpu", "host"]
+        case .tcg: arguments += ["-accel", "tcg,thread=multi", "-cpu", Self.emulatedProcessor]
+        }
+        arguments += ["-smp", "cpus=\(machine.vcpus)", "-m", "size=\((machine.memory.bytes + 1023) >> 10)K"]
+        arguments += ["-kernel", machine.kernel.string, "-initrd", machine.initrd.string]
+        arguments += ["-append", commandLine]
+        // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the
+        // instance's policy says so, and a guest whose kernel panics does not boot for ever.
+        arguments += ["-S", "-no-reboot"]
+        arguments += socket("control", files.control) + ["-mon", "chardev=control,mode=control"]
+        arguments += socket("console", files.console) + ["-serial", "chardev:console"]
+        arguments += try channel() + devices()
+        for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, "disk\(number)") }
+        if let network = machine.network, let tap = network.tap { arguments += try card(network, tap) }
+        return arguments
+    }
+
+    /// The kernel's command line.
+    var commandLine: String {
+        // panic and reboot: a kernel that dies resets the machine at once, by a triple fault, and so ends the process.
+        var words = ["console=ttyS0", "panic=-1", "reboot=t", "quiet"]
+        // Shorter grace periods while there is little to wait for, and no self-test of ciphers at each boot.
+        words += ["rcupdate.rcu_expedited=1", "cryptomgr.notests"]
+        // Relocating the kernel costs an emulated boot some 0.2 s; under KVM it costs nothing, and stays.
+        if accelerator == .tcg { words.append("nokaslr") }
+        return (words + machine.kernelArguments).joined(separator: " ")
+    }
+
+    private func channel() throws -> [String] {
+        try socket("channel", files.channel)
+            + device(["driver": "virtio-serial-pci", "id": "serial0", "max_ports": 2, "disable-legacy": "on"])
+            + device([
+                "driver": "virtserialport", "bus": "serial0.0", "chardev": "channel", "name": "org.hypeman.channel",
+            ])
+    }
+
+    private func devices() throws -> [String] {
+        try device(["driver": "virtio-rng-pci", "disable-legacy": "on"])
+            + device(["driver": "virtio-balloon-pci", "free-page-reporting": true, "disable-legacy": "on"])
+            + device(["driver": "pvpanic-pci"])
+    }
+
+    private func disk(_ disk: MachineDescription.Disk, _ node: String) throws -> [String] {
+        guard disk.serial.utf8.count <= 20 else {
+            throw AgentError(.invalidArgument, "the disk serial \(disk.serial) is longer than 20 bytes")
+        }
+        let discard: QEMUValue = disk.readOnly ? "ignore" : "unmap"
+        // Through the host's page cache, which instances of one image share, and threads rather than io_uring, which the
+        // sandbox and some hosts forbid. The guest's flushes reach the disk.
+        let file: QEMUValue = [
+            "driver": "file", "filename": .string(disk.path.string), "aio": "threads", "discard": discard,
+        ]
+        let block: QEMUValue = [
+            "driver": "raw", "node-name": .string(node), "read-only": .bool(disk.readOnly), "discard": discard,
+            "file": file,
+        ]
+        return try ["-blockdev", block.json]
+            + device([
+                "driver": "virtio-blk-pci", "drive": .string(node), "serial": .string(disk.serial),
+                "disable-legacy": "on",
+            ])
+    }
+
+    private func card(_ network: NetworkAttachment, _ tap: String) throws -> [String] {
+        let backend = "tap,id=net0,ifname=\(escaped(tap)),script=no,downscript=no,vhost=\(vhost ? "on" : "off")"
+        return try ["-netdev", backend]
+            + device([
+                "driver": "virtio-net-pci", "netdev": "net0", "mac": .string(network.mac),
+                "host_mtu": .int(network.mtu), "romfile": "", "disable-legacy": "on",
+            ])
+    }
+
+    private func device(_ properties: QEMUValue) throws -> [String] { ["-device", try properties.json] }
+
+    private func socket(_ id: String, _ path: FilePath) -> [String] {
+        ["-chardev", "socket,id=\(id),path=\(escaped(path.string)),server=on,wait=off"]
+    }
+
+    /// A value within `key=value,key=value`, where a comma is written twice.
+    private func escaped(_ value: String) -> String { value.replacing(",", with: ",,") }
+}
+
+/// A value in the JSON form of QEMU's options, which needs no escaping of its own.
+enum QEMUValue: Encodable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+    ExpressibleByDictionaryLiteral
+{
+    case string(String)
+    case int(Int)
+    case bool(Bool)
+    case object([String: QEMUValue])
+
+    init(stringLiteral value: String) { self = .string(value) }
+    init(integerLiteral value: Int) { self = .int(value) }
+    init(booleanLiteral value: Bool) { self = .bool(value) }
+    init(dictionaryLiteral elements: (String, QEMUValue)...) {
+        self = .object(Dictionary(uniqueKeysWithValues: elements))
+    }
+
+    var json: String {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(self), as: UTF8.self)
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .string(let value): try container.encode(value)
+        case .int(let value): try container.encode(value)
+        case .bool(let value): try container.encode(value)
+        case .object(let value): try container.encode(value)
+        }
+    }
+}

@@ -1,0 +1,167 @@
+public import AgentCore
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+import SystemPackage
+
+extension QEMUDriver {
+    public func start(_ machine: MachineDescription, session: String) async throws -> any VirtualMachine {
+        let information = try await information()
+        let files = try QEMUFiles(machine.runtimeDirectory)
+        let arguments = QEMUArguments(
+            machine: machine,
+            accelerator: information.accelerator,
+            files: files,
+            vhost: access("/dev/vhost-net", R_OK | W_OK) == 0
+        )
+        let specification = ProcessSpecification(
+            executable: information.executable,
+            arguments: try arguments.make(),
+            environment: ["LC_ALL": "C"],
+            workingDirectory: "/",
+            outputFile: files.log,
+            mark: QEMUArguments.mark(machine.instance)
+        )
+
+        let process = try await supervisor.start(specification)
+        do {
+            return try await withDeadline(
+                Self.patience,
+                "QEMU of instance \(machine.instance) did not start within \(Self.patience)"
+            ) {
+                try await self.bringUp(machine, session: session, information, process, files)
+            }
+        } catch {
+            let cause = await undo(process, files)
+            if error is CancellationError || Task.isCancelled {
+                throw AgentError(.cancelled, "the start of instance \(machine.instance) was cancelled")
+            }
+            throw cause.map { refusal(machine.instance, $0) } ?? error
+        }
+    }
+
+    /// Connects to a process that was just started, and lets its vCPUs run.
+    private func bringUp(
+        _ machine: MachineDescription,
+        session: String,
+        _ information: HypervisorInformation,
+        _ process: any SupervisedProcess,
+        _ files: QEMUFiles
+    ) async throws -> QEMUMachine {
+        let sink = QEMUEventSink(hasStarted: false)
+        let control = try await connect(machine.instance, process, files, sink)
+        do {
+            let serial = try await SerialConsole.connect(to: files.console, on: group)
+            do {
+                try await control.execute("cont", deadline: Self.patience)
+            } catch {
+                serial.close()
+                throw error
+            }
+            let record = MachineRecord(
+                hypervisor: name,
+                version: control.version,
+                accelerator: information.accelerator,
+                process: process.identity,
+                runtimeDirectory: machine.runtimeDirectory,
+                session: session
+            )
+            return QEMUMachine(
+                record: record,
+                instance: machine.instance,
+                process: process,
+                control: control,
+                serial: serial,
+                files: files,
+                sink: sink,
+                group: group,
+                logger: logger
+            )
+        } catch {
+            control.close()
+            throw error
+        }
+    }
+
+    /// Connects as soon as QEMU listens, or gives up when it exits.
+    private func connect(
+        _ instance: InstanceID,
+        _ process: any SupervisedProcess,
+        _ files: QEMUFiles,
+        _ sink: QEMUEventSink
+    ) async throws -> QMPClient {
+        try await withThrowingTaskGroup(of: QMPClient?.self) { tasks in
+            tasks.addTask { [group] in
+                // QEMU makes its sockets some 20 ms after its start and can tell nobody; bind(2) and listen(2) are two
+                // steps, so watching the directory would not be exact either.
+                var pause = Duration.milliseconds(2)
+                while true {
+                    do {
+                        return try await QMPClient.connect(
+                            to: files.control,
+                            instance: instance,
+                            on: group,
+                            deadline: Self.patience,
+                            onEvent: { sink.receive($0) }
+                        )
+                    } catch let error as IOError where error.errnoCode == ENOENT || error.errnoCode == ECONNREFUSED {
+                        try await Task.sleep(for: pause)
+                        pause = min(pause * 3 / 2, .milliseconds(20))
+                    }
+                }
+            }
+            tasks.addTask {
+                _ = try await process.waitForExit()
+                return nil
+            }
+            defer { tasks.cancelAll() }
+            guard let first = try await tasks.next(), let client = first else {
+                throw AgentError(.unavailable, "QEMU of instance \(instance) has exited")
+            }
+            return client
+        }
+    }
+
+    /// Ends what was started, also when the start was cancelled.
+    ///
+    /// - Returns: What QEMU said, if it had exited by itself.
+    private func undo(_ process: any SupervisedProcess, _ files: QEMUFiles) async -> String? {
+        let logger = logger
+        // A task of its own: this must happen though the caller's is cancelled.
+        return await Task {
+            let own = try? await withDeadline(.milliseconds(100), "") { try await process.waitForExit() }
+            process.signal(SIGKILL)
+            do {
+                _ = try await withDeadline(.seconds(10), "the process does not die") { try await process.waitForExit() }
+                return try await NIOThreadPool.singleton.runIfActive {
+                    let words = files.lastWords()
+                    SocketPath.remove(files.sockets + [files.log])
+                    return own == nil ? nil : words ?? "it exited without a word"
+                }
+            } catch {
+                logger.error(
+                    "a qemu that did not start cannot be removed",
+                    metadata: ["pid": "\(process.identity.pid)", "error": "\(error)"]
+                )
+                return nil
+            }
+        }.value
+    }
+
+    private func refusal(_ instance: InstanceID, _ words: String) -> AgentError {
+        // QEMU's own words for a disk whose OFD lock is taken (block/file-posix.c).
+        if words.contains("Is another process using the image") {
+            return AgentError(
+                .busy,
+                code: "disk_in_use",
+                "a disk of instance \(instance) is in use by another process: \(words)"
+            )
+        }
+        return AgentError(
+            .unavailable,
+            code: "vmm_refused",
+            "QEMU refuses to start instance \(instance): \(words)"
+        )
+    }
+}

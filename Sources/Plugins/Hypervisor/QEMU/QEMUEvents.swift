@@ -1,0 +1,68 @@
+import AgentCore
+import Synchronization
+
+/// Turns QMP's events into a machine's.
+struct QEMUEventTranslation {
+    /// Whether the vCPUs have run: the RESUME of the start itself is no event.
+    private var hasStarted: Bool
+    /// What QEMU reports while it goes down (STOP after a panic) is no event either.
+    private var isEnding = false
+
+    init(hasStarted: Bool) {
+        self.hasStarted = hasStarted
+    }
+
+    mutating func translate(_ event: QMPEvent) -> MachineEvent? {
+        switch event.name {
+        case "RESUME" where !hasStarted:
+            hasStarted = true
+            return nil
+        case "STOP" where !isEnding && hasStarted: return .paused
+        case "RESUME" where !isEnding: return .resumed
+        case "RESET" where event.guest == true: return .reset
+        case "GUEST_PANICKED" where !isEnding:
+            isEnding = true
+            return .panicked
+        case "SHUTDOWN":
+            // A panic's own SHUTDOWN says guest-panic; one that the agent asked for says host-….
+            isEnding = true
+            switch event.reason {
+            case "guest-shutdown": return .poweredOff
+            case "guest-reset": return .reset
+            default: return nil
+            }
+        default: return nil
+        }
+    }
+}
+
+/// The stream of one machine's events.
+final class QEMUEventSink: Sendable {
+    let stream: AsyncStream<MachineEvent>
+    private let continuation: AsyncStream<MachineEvent>.Continuation
+    private let translation: Mutex<QEMUEventTranslation>
+
+    init(hasStarted: Bool) {
+        // A guest that resets all the time fills no memory; the newest are kept, so the exit is never lost.
+        (stream, continuation) = AsyncStream.makeStream(of: MachineEvent.self, bufferingPolicy: .bufferingNewest(256))
+        translation = Mutex(QEMUEventTranslation(hasStarted: hasStarted))
+    }
+
+    func receive(_ event: QMPEvent) {
+        guard let event = translation.withLock({ $0.translate(event) }) else { return }
+        continuation.yield(event)
+    }
+
+    func send(_ event: MachineEvent) {
+        continuation.yield(event)
+    }
+
+    func finish(_ exit: ProcessExit) {
+        continuation.yield(.exited(exit))
+        continuation.finish()
+    }
+
+    func finish() {
+        continuation.finish()
+    }
+}

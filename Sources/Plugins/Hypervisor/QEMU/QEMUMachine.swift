@@ -1,0 +1,133 @@
+import AgentCore
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+import SystemPackage
+
+/// A running QEMU.
+final class QEMUMachine: VirtualMachine {
+    let record: MachineRecord
+    let events: AsyncStream<MachineEvent>
+    let console: AsyncStream<[UInt8]>
+
+    private let instance: InstanceID
+    private let process: any SupervisedProcess
+    private let control: QMPClient
+    private let serial: SerialConsole
+    private let files: QEMUFiles
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    /// Waits for the exit; cancelled when the machine is let go of.
+    private let watcher: Task<Void, Never>
+    /// The guest channel, or the one that is being opened.
+    private let channel = Mutex<Task<any GuestChannel, any Error>?>(nil)
+
+    init(
+        record: MachineRecord,
+        instance: InstanceID,
+        process: any SupervisedProcess,
+        control: QMPClient,
+        serial: SerialConsole,
+        files: QEMUFiles,
+        sink: QEMUEventSink,
+        group: any EventLoopGroup,
+        logger: Logger
+    ) {
+        self.record = record
+        self.instance = instance
+        self.process = process
+        self.control = control
+        self.serial = serial
+        self.files = files
+        self.group = group
+        self.logger = logger
+        events = sink.stream
+        console = serial.output
+        watcher = Task {
+            guard let exit = try? await process.waitForExit() else {
+                // Cancelled, the only error there is: nobody wants to know any more.
+                sink.finish()
+                return
+            }
+            // What QEMU said last is still in the sockets: it comes before the exit.
+            await control.drain(within: .seconds(1))
+            await serial.drain(within: .seconds(1))
+            // A QEMU that was killed leaves them. What cannot be removed goes with the directory, by its owner.
+            try? await NIOThreadPool.singleton.runIfActive { SocketPath.remove(files.sockets) }
+            logger.info("qemu exited", metadata: ["instance": "\(instance)", "exit": "\(exit)"])
+            sink.finish(exit)
+        }
+    }
+
+    deinit {
+        watcher.cancel()
+        control.close()
+        serial.close()
+        channel.withLock { $0?.cancel() }
+    }
+
+    func openGuestChannel() async throws -> any GuestChannel {
+        let (files, session, group, logger) = (files, record.session, group, logger)
+        let opening = channel.withLock { channel in
+            let previous = channel
+            let opening = Task<any GuestChannel, any Error> {
+                // QEMU serves one connection. The one before is ended first, so that the guest sees the end of one and
+                // then the beginning of the next, rather than both at once.
+                previous?.cancel()
+                if let channel = try? await previous?.value { await channel.close() }
+                return try await GuestConnection.open(
+                    socket: files.channel,
+                    session: session,
+                    on: group,
+                    logger: logger
+                )
+            }
+            channel = opening
+            return opening
+        }
+        return try await withTaskCancellationHandler {
+            try await opening.value
+        } onCancel: {
+            opening.cancel()
+        }
+    }
+
+    func pause() async throws { try await control("stop") }
+    func resume() async throws { try await control("cont") }
+    func pressPowerButton() async throws { try await control("system_powerdown") }
+
+    func kill() async {
+        process.signal(SIGKILL)
+    }
+
+    func counters() async throws -> MachineCounters {
+        let identity = process.identity
+        let counters = try await NIOThreadPool.singleton.runIfActive { ProcessCounters.read(identity) }
+        guard let counters else { throw exited(nil) }
+        return counters
+    }
+
+    private func control(_ command: String) async throws {
+        do {
+            try await control.execute(command)
+        } catch let error as AgentError where error.kind == .unavailable {
+            // The connection goes a moment before the process does.
+            let process = process
+            guard (try? await withDeadline(.seconds(2), "", { try await process.waitForExit() })) != nil else {
+                throw error
+            }
+            throw exited(error)
+        }
+    }
+
+    private func exited(_ cause: AgentError?) -> AgentError {
+        AgentError(
+            .invalidState,
+            code: "machine_exited",
+            "the machine of instance \(instance) has exited",
+            cause: cause
+        )
+    }
+}
