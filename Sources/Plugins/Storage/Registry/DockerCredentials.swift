@@ -1,0 +1,121 @@
+import AgentCore
+import Foundation
+import Glibc
+import Subprocess
+import SystemPackage
+
+/// A user's name and password, or a token that stands for both.
+enum RegistryCredentials: Hashable {
+    case password(user: String, password: String)
+    case identityToken(String)
+}
+
+/// The credentials in Docker's `config.json`, read anew each time, as `docker login` changes them.
+struct DockerCredentials {
+    private struct Configuration: Decodable {
+        struct Entry: Decodable {
+            var auth: String?
+            var username: String?
+            var password: String?
+            var identitytoken: String?
+        }
+
+        var auths: [String: Entry]?
+        var credHelpers: [String: String]?
+        var credsStore: String?
+    }
+
+    /// What a helper program answers (docker-credential-helpers).
+    private struct Answer: Decodable {
+        var username: String
+        var secret: String
+
+        enum CodingKeys: String, CodingKey {
+            case username = "Username"
+            case secret = "Secret"
+        }
+    }
+
+    private let directory: FilePath?
+
+    init(_ configuration: StorageConfiguration) {
+        func variable(_ name: String) -> FilePath? { getenv(name).map { FilePath(String(cString: $0)) } }
+        directory =
+            configuration.dockerConfigDirectory ?? variable("DOCKER_CONFIG") ?? variable("HOME")?.appending(".docker")
+    }
+
+    /// The credentials for a registry; nil if there are none.
+    func credentials(for registry: String) async throws -> RegistryCredentials? {
+        guard let path = directory?.appending("config.json") else { return nil }
+        guard let bytes = try await Blocking.short({ try Files.contents(path, limit: 4 << 20) }) else { return nil }
+        let configuration: Configuration
+        do {
+            configuration = try OCI.decode(Configuration.self, from: bytes, what: "\(path)")
+        } catch {
+            throw AgentError(
+                .internal,
+                code: "invalid_docker_config",
+                "cannot use the registry credentials",
+                cause: error
+            )
+        }
+        let server = registry == "docker.io" ? "https://index.docker.io/v1/" : registry
+        if let helper = configuration.credHelpers?[registry] { return try await ask(helper, for: server) }
+        let entry = configuration.auths?.first { Self.isKey($0.key, of: registry) }?.value
+        if let found = entry.flatMap(Self.credentials) { return found }
+        if let helper = configuration.credsStore { return try await ask(helper, for: server) }
+        return nil
+    }
+
+    /// Keys are hosts, or URLs that begin with them.
+    private static func isKey(_ key: String, of registry: String) -> Bool {
+        let host = (key.range(of: "://").map { key[$0.upperBound...] } ?? key[...]).prefix { $0 != "/" }
+        if registry == "docker.io" {
+            return ["index.docker.io", "docker.io", "registry-1.docker.io"].contains(String(host))
+        }
+        return host == registry
+    }
+
+    private static func credentials(_ entry: Configuration.Entry) -> RegistryCredentials? {
+        if let token = entry.identitytoken, !token.isEmpty { return .identityToken(token) }
+        if let user = entry.username, let password = entry.password { return .password(user: user, password: password) }
+        guard let auth = entry.auth, let data = Data(base64Encoded: auth),
+            let text = String(data: data, encoding: .utf8),
+            let colon = text.firstIndex(of: ":")
+        else { return nil }
+        return .password(
+            user: String(text[..<colon]),
+            password: text[text.index(after: colon)...].trimmingCharacters(in: ["\0"])
+        )
+    }
+
+    private func ask(_ helper: String, for server: String) async throws -> RegistryCredentials? {
+        guard !helper.isEmpty,
+            helper.utf8.allSatisfy({ $0 == 45 || $0 == 95 || (48...57).contains($0) || (97...122).contains($0 | 32) })
+        else {
+            throw AgentError(
+                .internal,
+                code: "invalid_docker_config",
+                "'\(helper.prefix(100))' is not the name of a credential helper"
+            )
+        }
+        let program = "docker-credential-\(helper)"
+        let result: ExecutionResult<Void, BytesOutput, DiscardedOutput>
+        do {
+            result = try await run(
+                .name(program),
+                arguments: ["get"],
+                input: .string(server),
+                output: .bytes(limit: 1 << 20),
+                error: .discarded
+            )
+        } catch {
+            throw AgentError(.unavailable, "the credential helper \(program) cannot be run", cause: error)
+        }
+        // It ends with 1 if it knows none.
+        guard result.terminationStatus.isSuccess else { return nil }
+        let answer = try OCI.decode(Answer.self, from: result.standardOutput, what: "the answer of \(program)")
+        return answer.username == "<token>"
+            ? .identityToken(answer.secret) : .password(user: answer.username, password: answer.secret)
+    }
+}

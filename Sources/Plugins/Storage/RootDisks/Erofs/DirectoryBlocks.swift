@@ -1,0 +1,60 @@
+/// A directory as erofs keeps it: entries sorted by the bytes of their names, in blocks that each begin with the fixed
+/// parts and end with the names.
+///
+/// The last block is cut where its names end.
+struct DirectoryBlocks {
+    struct Entry {
+        var name: [UInt8]
+        var node: Node
+    }
+
+    let entries: [Entry]
+    let size: Int
+
+    /// - Parameters:
+    ///   - directory: The directory.
+    ///   - node: Its own node, for `.`; its parent's is `..`, and the root is its own parent.
+    init(_ directory: Directory, node: Node) {
+        var entries = directory.children.map { Entry(name: $0.key, node: $0.value.node) }
+        entries.append(Entry(name: [46], node: node))
+        entries.append(Entry(name: EntryPath.parent, node: directory.parent?.node ?? node))
+        entries.sort { $0.name.lexicographicallyPrecedes($1.name) }
+        self.entries = entries
+        var full = 0
+        var used = 0
+        for entry in entries {
+            let needed = ErofsFormat.directoryEntrySize + entry.name.count
+            if used + needed > ErofsFormat.blockSize {
+                full += 1
+                used = 0
+            }
+            used += needed
+        }
+        size = full * ErofsFormat.blockSize + used
+    }
+
+    /// The blocks one after the other, all but the last padded; needs the numbers of the nodes.
+    func forEachBlock(_ body: ([UInt8]) throws -> Void) throws {
+        var rest = entries[...]
+        while !rest.isEmpty {
+            var used = 0
+            let block = rest.prefix { entry in
+                used += ErofsFormat.directoryEntrySize + entry.name.count
+                return used <= ErofsFormat.blockSize
+            }
+            rest = rest[block.endIndex...]
+            var encoder = ErofsEncoder()
+            var nameOffset = block.count * ErofsFormat.directoryEntrySize
+            for entry in block {
+                encoder.append(entry.node.number)
+                encoder.append(UInt16(nameOffset))
+                encoder.append(entry.node.fileType.rawValue)
+                encoder.append(UInt8(0))
+                nameOffset += entry.name.count
+            }
+            for entry in block { encoder.append(entry.name) }
+            if !rest.isEmpty { encoder.appendZeros(ErofsFormat.blockSize - encoder.bytes.count) }
+            try body(encoder.bytes)
+        }
+    }
+}

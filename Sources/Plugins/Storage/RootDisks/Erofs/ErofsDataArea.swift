@@ -1,0 +1,174 @@
+import AgentCore
+import CStorage
+import Glibc
+import SystemPackage
+
+/// The contents of files: whole blocks go to their place in the disk as they are read, tails into a spool, from where
+/// they are put behind their inodes at the end.
+///
+/// So nothing of a file stays in memory, and nothing is written twice but the tails.
+final class ErofsDataArea {
+    let disk: FileDescriptor
+    private let spool: FileDescriptor
+    private let path: FilePath
+    private let limit: ByteSize
+    private var allocator = BlockAllocator(start: 1)
+    private var spoolBuffer: [UInt8] = []
+    private var spooled = 0
+    private var window: (offset: Int, bytes: [UInt8]) = (0, [])
+
+    /// The first block behind everything.
+    var end: Int { allocator.end }
+
+    /// - Parameters:
+    ///   - path: The new disk, which must not exist.
+    ///   - limit: Its largest size.
+    /// - Throws: ``AgentError`` if there can be none.
+    init(_ path: FilePath, limit: ByteSize) throws {
+        self.path = path
+        self.limit = limit
+        (disk, spool) = try Files.translating("cannot make \(path)") {
+            let disk = try FileDescriptor.open(
+                path,
+                .readWrite,
+                options: [.create, .exclusiveCreate, .closeOnExec],
+                permissions: [.ownerReadWrite]
+            )
+            let spoolPath = FilePath(path.string + ".tails")
+            do {
+                let spool = try FileDescriptor.open(
+                    spoolPath,
+                    .readWrite,
+                    options: [.create, .exclusiveCreate, .closeOnExec],
+                    permissions: [.ownerReadWrite]
+                )
+                // It goes with the descriptor, also over `kill -9`.
+                unlink(spoolPath.string)
+                return (disk, spool)
+            } catch {
+                close(disk.rawValue)
+                throw error
+            }
+        }
+    }
+
+    deinit {
+        close(disk.rawValue)
+        close(spool.rawValue)
+    }
+
+    /// Room for `count` blocks that the caller fills.
+    func allocate(_ count: Int) throws -> Int {
+        let start = allocator.allocate(count)
+        guard allocator.end * ErofsFormat.blockSize <= limit.bytes else {
+            throw DecodingFailure("the root disk would be larger than \(limit), which is the limit")
+        }
+        return start
+    }
+
+    func release(_ contents: FileContents) { allocator.release(start: contents.start, count: contents.blocks) }
+
+    /// Takes in the contents that `reader` is at.
+    ///
+    /// - Parameters:
+    ///   - size: As the entry says.
+    ///   - attributesSize: Of the future inode, which decides whether the tail has room behind it.
+    ///   - reader: Where they come from.
+    /// - Returns: Where they are now.
+    /// - Throws: ``DecodingFailure``; ``AgentError`` `storageFull`.
+    func store(size: Int, attributesSize: Int, from reader: TarReader) throws -> FileContents {
+        let blockSize = ErofsFormat.blockSize
+        let tail = size % blockSize
+        let isInline = tail > 0 && ErofsFormat.fitsInline(tail, attributesSize: attributesSize)
+        let blocks = isInline ? size / blockSize : ErofsFormat.blocks(size)
+        guard size <= limit.bytes else {
+            throw DecodingFailure("the file is \(size) bytes long, the limit is \(limit)")
+        }
+        let contents = FileContents(
+            size: size,
+            start: try allocate(blocks),
+            blocks: blocks,
+            tail: isInline ? spooled + spoolBuffer.count : nil
+        )
+        let inBlocks = isInline ? size - tail : size
+        var done = 0
+        while true {
+            let piece = try reader.contents()
+            if piece.isEmpty { break }
+            let direct = min(piece.count, max(0, inBlocks - done))
+            if direct > 0 {
+                try write(UnsafeRawBufferPointer(rebasing: piece[..<direct]), at: contents.start * blockSize + done)
+            }
+            if direct < piece.count { try spool(UnsafeRawBufferPointer(rebasing: piece[direct...])) }
+            done += piece.count
+        }
+        if !isInline, tail > 0 {
+            // The block may have been another file's before.
+            let zeros = [UInt8](repeating: 0, count: blockSize - tail)
+            try zeros.withUnsafeBytes { try write($0, at: contents.start * blockSize + size) }
+        }
+        return contents
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+        try Files.translating("cannot write \(path)") { try Files.write(bytes, to: disk, at: offset) }
+    }
+
+    private func spool(_ bytes: UnsafeRawBufferPointer) throws {
+        spoolBuffer.append(contentsOf: bytes)
+        if spoolBuffer.count >= 256 << 10 { try flushSpool() }
+    }
+
+    private func flushSpool() throws {
+        try Files.translating("cannot write the tails of \(path)") {
+            try spoolBuffer.withUnsafeBytes { try Files.write($0, to: spool, at: spooled) }
+        }
+        spooled += spoolBuffer.count
+        spoolBuffer.removeAll(keepingCapacity: true)
+    }
+
+    /// A tail that was stored before.
+    func tail(of contents: FileContents) throws -> ArraySlice<UInt8> {
+        guard let offset = contents.tail else { return [] }
+        if !spoolBuffer.isEmpty { try flushSpool() }
+        let count = contents.tailSize
+        if offset < window.offset || offset + count > window.offset + window.bytes.count {
+            window.offset = offset
+            window.bytes = try Files.translating("cannot read the tails of \(path)") {
+                try Array(unsafeUninitializedCapacity: 256 << 10) { buffer, filled in
+                    filled = try spool.read(
+                        fromAbsoluteOffset: Int64(offset),
+                        into: UnsafeMutableRawBufferPointer(buffer)
+                    )
+                }
+            }
+        }
+        let start = offset - window.offset
+        guard start + count <= window.bytes.count else {
+            throw AgentError(.internal, "the tails of \(path) are incomplete")
+        }
+        return window.bytes[start..<start + count]
+    }
+
+    /// Gives the blocks of files that upper layers replaced back to the host.
+    func punchHoles() throws {
+        for run in allocator.unused {
+            let result = storage_punch_hole(
+                disk.rawValue,
+                Int64(run.start * ErofsFormat.blockSize),
+                Int64(run.count * ErofsFormat.blockSize)
+            )
+            // Without holes the disk is as good, only larger.
+            if result != 0, errno == EOPNOTSUPP { return }
+            try Files.translating("cannot free space in \(path)") { try Files.check(result) }
+        }
+    }
+}
+
+extension ErofsFormat {
+    /// Whether a tail has room in one block with the larger of the two inodes and its attributes.
+    static func fitsInline(_ tail: Int, attributesSize: Int) -> Bool {
+        // The metadata area's first slot stays empty, so that no file gets the inode number 0.
+        slotSize + extendedInodeSize + attributesSize + tail <= blockSize
+    }
+}

@@ -1,0 +1,53 @@
+import AgentCore
+
+/// Reads one layer into a tree, and says of everything wrong in which layer and entry it is.
+struct LayerReader {
+    private let layer: LayerBlob
+    private let index: Int
+    private let count: Int
+    private let limits: ImageLimits
+
+    /// - Parameters:
+    ///   - layer: The layer.
+    ///   - index: Its place among the image's, from 0.
+    ///   - count: How many there are.
+    ///   - limits: What it may ask of this host.
+    init(_ layer: LayerBlob, index: Int, of count: Int, limits: ImageLimits) {
+        self.layer = layer
+        self.index = index
+        self.count = count
+        self.limits = limits
+    }
+
+    func apply(to tree: ImageTree, data: ErofsDataArea, meter: ProgressMeter, cancellation: Cancellation) throws {
+        let file = try FileSource(layer.path, cancellation: cancellation, progress: meter)
+        let hashing = HashingSource(try layer.compression.unpack(file, limits: limits))
+        let reader = TarReader(hashing)
+        tree.beginLayer(index)
+        var current: TarEntry?
+        do {
+            while let entry = try reader.next() {
+                current = entry
+                try tree.apply(entry) { metadata in
+                    try data.store(size: entry.size, attributesSize: metadata.attributesSize, from: reader)
+                }
+                current = nil
+            }
+            try reader.drain()
+        } catch let failure as DecodingFailure {
+            let entry = current.map { ", entry \($0.printableName)" } ?? ""
+            throw invalid("\(name)\(entry): \(failure)")
+        }
+        guard let expected = layer.diffID else { return }
+        let digest = try hashing.digest()
+        guard digest == expected else {
+            throw invalid("\(name): its contents are \(digest), but the image's configuration says \(expected)")
+        }
+    }
+
+    private var name: String { "layer \(index + 1) of \(count)" }
+
+    private func invalid(_ message: String) -> AgentError {
+        AgentError(.invalidArgument, code: "invalid_layer", message)
+    }
+}

@@ -1,0 +1,81 @@
+public import AgentCore
+public import SystemPackage
+
+/// What the storage plugin is told at start.
+public struct StorageConfiguration: Sendable, Hashable {
+    /// Where everything is kept; made if it is missing.
+    public var dataDirectory: FilePath
+    /// Registries (`host` or `host:port`, as in a reference) that are spoken to by plain HTTP.
+    ///
+    /// All others need TLS.
+    public var insecureRegistries: Set<String>
+    /// The directory of Docker's `config.json`; nil looks at `DOCKER_CONFIG` and then at `$HOME/.docker`.
+    public var dockerConfigDirectory: FilePath?
+    /// What an image may ask of this host.
+    public var imageLimits: ImageLimits
+    /// The bounds of instance logs.
+    public var logLimits: LogLimits
+
+    public init(
+        dataDirectory: FilePath,
+        insecureRegistries: Set<String> = [],
+        dockerConfigDirectory: FilePath? = nil,
+        imageLimits: ImageLimits = ImageLimits(),
+        logLimits: LogLimits = LogLimits()
+    ) {
+        self.dataDirectory = dataDirectory
+        self.insecureRegistries = insecureRegistries
+        self.dockerConfigDirectory = dockerConfigDirectory
+        self.imageLimits = imageLimits
+        self.logLimits = logLimits
+    }
+}
+
+/// How large the log of one source of one instance may grow.
+public struct LogLimits: Sendable, Hashable {
+    /// A file that has reached this size is rotated.
+    public var maximumSize: ByteSize
+    /// How many rotated files are kept beside the current one.
+    public var maximumFiles: Int
+
+    public init(maximumSize: ByteSize = .mebibytes(10), maximumFiles: Int = 3) {
+        self.maximumSize = maximumSize
+        self.maximumFiles = maximumFiles
+    }
+}
+
+/// Bounds on images, against archives that are made to exhaust the host.
+public struct ImageLimits: Sendable, Hashable {
+    /// Of one layer or archive when uncompressed, and of a root disk.
+    public var maximumSize: ByteSize
+    /// Files, directories and links over all layers.
+    public var maximumEntries: Int
+    /// Names, link targets and extended attributes over all layers; they are held in memory during a build.
+    public var maximumMetadata: ByteSize
+    /// Directories inside one another.
+    public var maximumDepth: Int
+    /// Layers of one image.
+    public var maximumLayers: Int
+    /// How many times larger than its compressed form a stream may become, once it is larger than `freeInflation`.
+    public var maximumInflateRatio: Int
+    /// Up to this size a stream may inflate at any ratio: large files of zeros are common in honest images.
+    public var freeInflation: ByteSize
+
+    public init(
+        maximumSize: ByteSize = .gibibytes(64),
+        maximumEntries: Int = 2_000_000,
+        maximumMetadata: ByteSize = .mebibytes(256),
+        maximumDepth: Int = 512,
+        maximumLayers: Int = 512,
+        maximumInflateRatio: Int = 200,
+        freeInflation: ByteSize = .gibibytes(1)
+    ) {
+        self.maximumSize = maximumSize
+        self.maximumEntries = maximumEntries
+        self.maximumMetadata = maximumMetadata
+        self.maximumDepth = maximumDepth
+        self.maximumLayers = maximumLayers
+        self.maximumInflateRatio = maximumInflateRatio
+        self.freeInflation = freeInflation
+    }
+}
