@@ -1,0 +1,655 @@
+// Made by scripts/openapi.sh from openapi.yaml; edit that and run `make oapi-generate`.
+// swift-format-ignore-file
+
+/// The API's description as it stands in this build.
+enum OpenAPIDocument {
+    static let yaml = ###"""
+        openapi: 3.1.0
+        info:
+          title: hypeman-agent
+          version: 0.1.0
+          summary: Container images as virtual machines, on one Linux host.
+          description: |
+            This document is the contract: the agent's routes, statuses and bodies are tested against it.
+
+            Over the agent's unix socket the kernel says who a client is, and root, the agent's own user and the members of the
+            socket's group may do everything. Over TCP every request but those marked otherwise needs a token: a JSON Web Token
+            signed with HS256, with `exp`, and with the scopes of its bearer in `permissions`: `instance:read`,
+            `instance:write`, `instance:delete`, `image:read`, `image:write`, `image:delete`, a noun with `*`, or `*`. A token
+            without `permissions` may do everything, one with an empty list nothing. Whoever fails twenty times a minute is
+            refused for the rest of it.
+
+            Fields and parameters that are not described here are refused. Paths of the original Hypeman server that this agent
+            does not serve answer 501 with code `not_implemented`. An answer to GET carries an `ETag`; `If-None-Match` makes it
+            304. `X-Request-ID` is taken over from the request or made up, and appears in the agent's log.
+          license:
+            name: Apache-2.0
+            identifier: Apache-2.0
+        servers:
+          - url: http://localhost:8080
+        security:
+          - token: []
+        tags:
+          - name: system
+          - name: images
+          - name: instances
+        paths:
+          /health:
+            get:
+              operationId: getHealth
+              tags: [system]
+              summary: Whether the agent lives.
+              security: []
+              responses:
+                "200":
+                  description: It does.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Health" }
+          /ready:
+            get:
+              operationId: getReady
+              tags: [system]
+              summary: Whether the agent takes work.
+              security: []
+              responses:
+                "200":
+                  description: It does.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Health" }
+                "503": { $ref: "#/components/responses/Error" }
+          /capabilities:
+            get:
+              operationId: getCapabilities
+              tags: [system]
+              summary: What this agent and its host can do.
+              responses:
+                "200":
+                  description: The abilities.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Capabilities" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+          /spec.yaml:
+            get:
+              operationId: getSpecificationYAML
+              tags: [system]
+              summary: This document.
+              security: []
+              responses:
+                "200":
+                  description: The document.
+                  content:
+                    application/yaml:
+                      schema: { type: string }
+          /spec.json:
+            get:
+              operationId: getSpecificationJSON
+              tags: [system]
+              summary: This document as JSON.
+              security: []
+              responses:
+                "200":
+                  description: The document.
+                  content:
+                    application/json:
+                      schema: { type: object }
+          /images:
+            get:
+              operationId: listImages
+              tags: [images]
+              summary: All images by name, whatever their status.
+              parameters:
+                - $ref: "#/components/parameters/Tags"
+              responses:
+                "200":
+                  description: The images.
+                  content:
+                    application/json:
+                      schema:
+                        type: array
+                        items: { $ref: "#/components/schemas/Image" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+            post:
+              operationId: createImage
+              tags: [images]
+              summary: Get an image from its registry.
+              description: |
+                Answers as soon as the registry has said which manifest the name stands for; the image is `ready` later, as
+                `GET /images/{name}/progress` tells. An image that failed is tried again, one that is here is returned as it is.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/CreateImage" }
+              responses:
+                "202":
+                  description: It is on its way, or here.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Image" }
+                default: { $ref: "#/components/responses/Error" }
+          /images/import:
+            post:
+              operationId: importImage
+              tags: [images]
+              summary: Make an image of an archive.
+              description: |
+                The body is an OCI image layout in a tar, a `docker save` archive, or the tar of a root filesystem, each also
+                compressed with gzip or zstd, of any size. Of an upload that breaks off nothing is left.
+              parameters:
+                - name: name
+                  in: query
+                  description: The image's name; may be left out where the archive carries one.
+                  schema: { type: string }
+                - $ref: "#/components/parameters/Tags"
+              requestBody:
+                required: true
+                content:
+                  application/octet-stream:
+                    schema: { type: string, format: binary }
+              responses:
+                "202":
+                  description: It was received and is being converted.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Image" }
+                default: { $ref: "#/components/responses/Error" }
+          /images/{name}:
+            parameters:
+              - $ref: "#/components/parameters/ImageName"
+            get:
+              operationId: getImage
+              tags: [images]
+              summary: One image.
+              responses:
+                "200":
+                  description: The image.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Image" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+            delete:
+              operationId: deleteImage
+              tags: [images]
+              summary: Forget a name, and what only it needs.
+              responses:
+                "204": { description: It is gone. }
+                default: { $ref: "#/components/responses/Error" }
+          /images/{name}/progress:
+            parameters:
+              - $ref: "#/components/parameters/ImageName"
+            get:
+              operationId: followImage
+              tags: [images]
+              summary: How a pull or import goes, as server-sent events.
+              description: |
+                Each event is `data: ` and an `ImageProgress` as JSON. The first one comes at once, the last one has the status
+                `ready` or `failed`, and the stream ends after it.
+              responses:
+                "200":
+                  description: The events.
+                  content:
+                    text/event-stream:
+                      schema: { type: string }
+                default: { $ref: "#/components/responses/Error" }
+          /instances:
+            get:
+              operationId: listInstances
+              tags: [instances]
+              summary: All instances, oldest first.
+              parameters:
+                - name: state
+                  in: query
+                  schema: { $ref: "#/components/schemas/InstanceState" }
+                - $ref: "#/components/parameters/Tags"
+              responses:
+                "200":
+                  description: The instances.
+                  content:
+                    application/json:
+                      schema:
+                        type: array
+                        items: { $ref: "#/components/schemas/Instance" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+            post:
+              operationId: createInstance
+              tags: [instances]
+              summary: Make an instance and start it.
+              description: |
+                Answers when the virtual machine runs; its program is running once the state is `Running`. The image must be
+                `ready`. Of an instance whose creation failed nothing is left.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/CreateInstance" }
+              responses:
+                "201":
+                  description: It was made.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: getInstance
+              tags: [instances]
+              summary: One instance.
+              responses:
+                "200":
+                  description: The instance.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+            delete:
+              operationId: deleteInstance
+              tags: [instances]
+              summary: Remove an instance and all that belongs to it, whatever its state.
+              responses:
+                "204": { description: It is gone. }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/start:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: startInstance
+              tags: [instances]
+              summary: Start a stopped instance.
+              requestBody:
+                required: false
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/StartInstance" }
+              responses:
+                "200":
+                  description: Its virtual machine runs.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/stop:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: stopInstance
+              tags: [instances]
+              summary: Stop an instance.
+              description: |
+                The program's stop signal first, then the power button, then the end of the virtual machine. An instance that is
+                stopped is returned as it is.
+              requestBody:
+                required: false
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/StopInstance" }
+              responses:
+                "200":
+                  description: It is stopped.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/wait:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: waitForInstance
+              tags: [instances]
+              summary: Wait until an instance is in a state, or cannot come to it by itself.
+              parameters:
+                - name: state
+                  in: query
+                  required: true
+                  schema: { $ref: "#/components/schemas/InstanceState" }
+                - name: timeout
+                  in: query
+                  description: As `90s` or `1m30s`; at most five minutes, more is taken as that.
+                  schema: { type: string, default: 60s }
+              responses:
+                "200":
+                  description: The state, and whether the time ran out before it was the one waited for.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Wait" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/logs:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: getInstanceLogs
+              tags: [instances]
+              summary: An instance's log, as server-sent events.
+              description: |
+                Each event is `data: ` and JSON: with format `text` a string, the line; with `record` a `LogRecord`, which keeps
+                the time, the stream, partial lines, and bytes that are no text. A log that is followed ends when the instance is
+                removed.
+              parameters:
+                - name: tail
+                  in: query
+                  description: How many of the last lines; -1 for all.
+                  schema: { type: integer, minimum: -1, default: 100 }
+                - name: follow
+                  in: query
+                  schema: { type: boolean, default: false }
+                - name: source
+                  in: query
+                  schema: { type: string, enum: [app, console, vmm, hypeman], default: app }
+                - name: format
+                  in: query
+                  schema: { type: string, enum: [text, record], default: text }
+              responses:
+                "200":
+                  description: The events.
+                  content:
+                    text/event-stream:
+                      schema: { type: string }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/exec:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: execInInstance
+              tags: [instances]
+              summary: Run a command in an instance, over a WebSocket.
+              description: |
+                The upgrade must be the first request on its connection. The client's first frame is the text of an `Exec`.
+
+                Without a subprotocol every further frame of the client is stdin, but for the text
+                `{"resize":{"rows":24,"cols":80}}`; the server's binary frames are output, and its last one is the text
+                `{"exitCode":0}`.
+
+                With the subprotocol `hypeman.exec.v1` binary frames begin with a byte that names their stream: 0 stdin, 1
+                stdout, 2 stderr. Text frames of the client are `{"type":"stdin_end"}`, `{"type":"resize","rows":24,"cols":80}`
+                and `{"type":"signal","signal":15}`; the server's last one is an `ExecOutcome`.
+
+                Frames have at most 1 MiB. The command is killed when the client leaves.
+              responses:
+                "101": { description: The connection is a WebSocket now. }
+                "426": { $ref: "#/components/responses/Error" }
+                default: { $ref: "#/components/responses/Error" }
+        components:
+          securitySchemes:
+            token:
+              type: http
+              scheme: bearer
+              bearerFormat: JWT
+          parameters:
+            ImageName:
+              name: name
+              in: path
+              required: true
+              description: A name with or without tag and digest, percent-encoded with its slashes.
+              schema: { type: string }
+            InstanceID:
+              name: id
+              in: path
+              required: true
+              description: An id, a name, or a prefix of an id that fits no other; in this order.
+              schema: { type: string }
+            Tags:
+              name: tags
+              in: query
+              description: Tags that must be there, as `tags[name]=value`.
+              style: deepObject
+              explode: true
+              schema:
+                type: object
+                additionalProperties: { type: string }
+          responses:
+            Error:
+              description: What went wrong.
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Error" }
+          schemas:
+            Error:
+              type: object
+              required: [code, message]
+              additionalProperties: false
+              properties:
+                code: { type: string, description: A stable word for programs. }
+                message: { type: string, description: For people. }
+                details:
+                  type: array
+                  items:
+                    type: object
+                    required: [code, message]
+                    properties:
+                      code: { type: string }
+                      message: { type: string }
+            Health:
+              type: object
+              required: [status]
+              additionalProperties: false
+              properties:
+                status: { type: string, enum: [ok, ready] }
+            Capabilities:
+              type: object
+              required: [version, platform, hypervisors, network, exec_protocols]
+              additionalProperties: false
+              properties:
+                version: { type: string }
+                platform: { type: string, description: As `linux/amd64`. }
+                network: { type: boolean, description: Whether instances can have a network. }
+                exec_protocols: { type: array, items: { type: string } }
+                hypervisors:
+                  type: array
+                  items:
+                    type: object
+                    required: [name, version, accelerator, pause, snapshot, hotplug]
+                    additionalProperties: false
+                    properties:
+                      name: { type: string }
+                      version: { type: string }
+                      accelerator: { type: string, enum: [kvm, tcg] }
+                      accelerator_reason: { type: string, description: Why it isn't kvm. }
+                      pause: { type: boolean }
+                      snapshot: { type: boolean }
+                      hotplug: { type: boolean }
+            TagSet:
+              type: object
+              maxProperties: 50
+              additionalProperties: { type: string, maxLength: 256 }
+            CreateImage:
+              type: object
+              required: [name]
+              additionalProperties: false
+              properties:
+                name: { type: string, description: "As `alpine:3.20` or `registry:5000/path@sha256:…`." }
+                tags: { $ref: "#/components/schemas/TagSet" }
+            ImageStatus:
+              type: string
+              enum: [pending, pulling, converting, ready, failed]
+            Image:
+              type: object
+              required: [name, digest, status, created_at]
+              additionalProperties: false
+              properties:
+                name: { type: string, description: Normalised, as `docker.io/library/alpine:latest`. }
+                digest: { type: string, pattern: "^sha256:[0-9a-f]{64}$" }
+                status: { $ref: "#/components/schemas/ImageStatus" }
+                error: { type: string, description: Why it failed. }
+                created_at: { type: string, format: date-time }
+                entrypoint: { type: array, items: { type: string } }
+                cmd: { type: array, items: { type: string } }
+                env: { type: object, additionalProperties: { type: string } }
+                working_dir: { type: string }
+                size_bytes: { type: integer, description: Of the root disk. }
+                tags: { $ref: "#/components/schemas/TagSet" }
+            ImageProgress:
+              type: object
+              required: [status, completed]
+              additionalProperties: false
+              properties:
+                status: { $ref: "#/components/schemas/ImageStatus" }
+                completed: { type: integer, description: Bytes that are here or read. }
+                total: { type: integer, description: Of how many, where that is known. }
+                error: { type: string, description: Why it failed. }
+            InstanceState:
+              type: string
+              enum: [Created, Initializing, Running, Paused, Standby, Shutdown, Stopped, Unknown]
+            CreateInstance:
+              type: object
+              required: [name, image]
+              additionalProperties: false
+              description: |
+                The fields from `hotplug_size` on belong to the original API; this agent does not act on them and accepts only
+                values that ask for nothing (501 otherwise). `hotplug_size` may be `3GB`, which old clients always send.
+              properties:
+                name: { type: string, pattern: "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", maxLength: 63 }
+                image: { type: string }
+                size: { type: string, default: 1GB, description: Memory. }
+                overlay_size: { type: string, default: 10GB, description: Room for what the instance writes. }
+                vcpus: { type: integer, minimum: 1, default: 2 }
+                env: { type: object, additionalProperties: { type: string } }
+                entrypoint: { type: array, items: { type: string }, description: Replaces the image's. }
+                cmd: { type: array, items: { type: string }, description: Replaces the image's. }
+                user: { type: string, description: Replaces the image's. }
+                working_dir: { type: string, description: Replaces the image's. }
+                tags: { $ref: "#/components/schemas/TagSet" }
+                hypervisor: { type: string, enum: [qemu, cloud-hypervisor, firecracker, vz] }
+                network:
+                  type: object
+                  additionalProperties: false
+                  properties:
+                    enabled: { type: boolean }
+                    bandwidth_download: { type: string }
+                    bandwidth_upload: { type: string }
+                    egress: { type: object }
+                hotplug_size: { type: string }
+                disk_io_bps: { type: string }
+                skip_guest_agent: { type: boolean }
+                skip_kernel_headers: { type: boolean }
+                auto_standby: { type: object }
+                credentials: { type: object }
+                devices: { type: array }
+                expires_at: { type: string }
+                gpu: { type: object }
+                health_check: { type: object }
+                platform: { type: string }
+                restart_policy: { type: object }
+                snapshot_policy: { type: object }
+                ttl: { type: string }
+                volumes: { type: array }
+            StartInstance:
+              type: object
+              additionalProperties: false
+              properties:
+                entrypoint: { type: array, items: { type: string } }
+                cmd: { type: array, items: { type: string } }
+            StopInstance:
+              type: object
+              additionalProperties: false
+              properties:
+                timeout: { type: string, default: 10s, description: What the program gets after its stop signal. }
+            Instance:
+              type: object
+              required:
+                - id
+                - name
+                - image
+                - state
+                - size
+                - hotplug_size
+                - overlay_size
+                - vcpus
+                - network
+                - has_snapshot
+                - created_at
+              additionalProperties: false
+              properties:
+                id: { type: string, pattern: "^[a-z][a-z0-9]{23}$" }
+                name: { type: string }
+                image: { type: string }
+                state: { $ref: "#/components/schemas/InstanceState" }
+                state_error: { type: string, description: What went wrong last. }
+                size: { type: string, description: As `1024.0 MB`. }
+                hotplug_size: { type: string }
+                overlay_size: { type: string }
+                vcpus: { type: integer }
+                env: { type: object, additionalProperties: { type: string } }
+                entrypoint: { type: array, items: { type: string } }
+                cmd: { type: array, items: { type: string } }
+                user: { type: string }
+                working_dir: { type: string }
+                tags: { $ref: "#/components/schemas/TagSet" }
+                network:
+                  type: object
+                  required: [enabled]
+                  additionalProperties: false
+                  properties:
+                    enabled: { type: boolean }
+                    name: { type: string }
+                    ip: { type: string }
+                    mac: { type: string }
+                hypervisor: { type: string }
+                has_snapshot: { type: boolean }
+                created_at: { type: string, format: date-time }
+                started_at: { type: string, format: date-time }
+                stopped_at: { type: string, format: date-time }
+                exit_code: { type: integer, description: "The program's exit code, or 128 and its signal." }
+                exit_message: { type: string }
+                exit_reason:
+                  type: string
+                  enum: [exited, signalled, stopped, killed, startFailed, machineDied, hostShutdown]
+                phase_durations_ms:
+                  type: object
+                  description: How long the phases of the last start took.
+                  additionalProperties: { type: integer }
+            Wait:
+              type: object
+              required: [state, timed_out]
+              additionalProperties: false
+              properties:
+                state: { $ref: "#/components/schemas/InstanceState" }
+                state_error: { type: string }
+                timed_out: { type: boolean }
+                exit_code: { type: integer }
+                exit_message: { type: string }
+            LogRecord:
+              type: object
+              required: [time, stream, partial]
+              additionalProperties: false
+              properties:
+                time: { type: string, format: date-time }
+                stream: { type: string, enum: [stdout, stderr] }
+                text: { type: string }
+                base64: { type: string, description: Instead of text where the bytes are none. }
+                partial: { type: boolean, description: Whether more of the same line follows. }
+            Exec:
+              type: object
+              additionalProperties: false
+              properties:
+                command: { type: array, items: { type: string }, description: A shell where it is empty. }
+                tty: { type: boolean, default: false }
+                rows: { type: integer, minimum: 1, maximum: 65535 }
+                cols: { type: integer, minimum: 1, maximum: 65535 }
+                env: { type: object, additionalProperties: { type: string } }
+                cwd: { type: string }
+                user: { type: string }
+                stdin: { type: boolean, default: true }
+                timeout: { type: integer, description: Seconds after which the command is killed; 0 for never. }
+                wait_for_agent: { type: integer, description: Seconds to wait for an instance that is starting. }
+            ExecOutcome:
+              type: object
+              required: [type]
+              additionalProperties: false
+              properties:
+                type: { type: string, enum: [exit, error] }
+                exit_code: { type: integer }
+                signal: { type: integer }
+                code: { type: string }
+                message: { type: string }
+
+        """###
+}

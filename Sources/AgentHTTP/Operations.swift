@@ -1,0 +1,37 @@
+public import AgentCore
+public import GuestProtocol
+public import SystemPackage
+
+/// What the routes need of ``InstancesService``, whose documentation is the contract.
+///
+/// A protocol of its own so that the tests of the transport can give it a guest that floods, stalls or breaks.
+public protocol InstanceOperations: Sendable {
+    func get(_ reference: String) throws(AgentError) -> Instance
+    func list(_ filter: InstanceFilter) -> [Instance]
+    func create(_ request: CreateInstanceRequest) async throws -> Instance
+    func start(_ reference: String, _ request: StartInstanceRequest) async throws -> Instance
+    func stop(_ reference: String, _ request: StopInstanceRequest) async throws -> Instance
+    func delete(_ reference: String) async throws
+    func wait(_ reference: String, for state: InstanceState, timeout: Duration) async throws -> InstanceWaitResult
+    func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess
+    func logs(
+        _ reference: String,
+        source: LogSource,
+        tail: Int?,
+        follow: Bool
+    ) throws(AgentError) -> AsyncThrowingStream<LogLine, any Error>
+}
+
+/// What the routes need of ``ImagesService``, whose documentation is the contract.
+public protocol ImageOperations: Sendable {
+    func pull(_ reference: ImageReference, tags: [String: String]) async throws -> Image
+    func newArchiveFile() async throws -> FilePath
+    func importArchive(_ archive: FilePath, name: ImageReference?, tags: [String: String]) async throws -> Image
+    func list() -> [Image]
+    func get(_ reference: ImageReference) throws(AgentError) -> Image
+    func delete(_ reference: ImageReference) async throws
+    func progress(of reference: ImageReference) throws(AgentError) -> AsyncStream<ImageProgress>
+}
+
+extension InstancesService: InstanceOperations {}
+extension ImagesService: ImageOperations {}

@@ -1,0 +1,38 @@
+import AgentCore
+import HTTPTypes
+import HummingbirdCore
+
+/// The plain side of exec: what a request that did not become a WebSocket is told.
+struct ExecRoute: Sendable {
+    static let path = "/instances/{id}/exec"
+
+    let instances: any InstanceOperations
+
+    var route: Route {
+        Route(.get, Self.path, .scope(Scope(.instance, .write))) { call in
+            try checkState(call.subject)
+            var headers = HTTPFields()
+            headers[.upgrade] = "websocket"
+            throw TransportError(
+                status: .upgradeRequired,
+                code: "upgrade_required",
+                message:
+                    "exec is a WebSocket: send an upgrade request (RFC 6455, version 13) as the first on its connection",
+                headers: headers
+            )
+        }
+    }
+
+    /// Whether a command can run in an instance now or soon.
+    ///
+    /// - Throws: `notFound`, `ambiguous`, `invalidState`.
+    func checkState(_ reference: String) throws(AgentError) {
+        let instance = try instances.get(reference)
+        guard [.created, .initializing, .running].contains(instance.state) else {
+            throw AgentError(
+                .invalidState,
+                "instance \(instance.name) is \(instance.state.rawValue), not Running: start it first"
+            )
+        }
+    }
+}

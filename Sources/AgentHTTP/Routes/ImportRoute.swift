@@ -1,0 +1,79 @@
+import AgentAPI
+import AgentCore
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOPosix
+import SystemPackage
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Musl
+#endif
+
+/// Import of an archive that comes as the request's body, of any size, through a file and never through memory.
+struct ImportRoute: Sendable {
+    let images: any ImageOperations
+    let threads: NIOThreadPool
+
+    var route: Route {
+        Route(.post, "/images/import", .scope(Scope(.image, .write)), consumes: .bytes) { call in
+            try call.query.check(only: ["name", "tags"])
+            let name = try call.query["name"].flatMap { text throws(AgentError) in
+                text.isEmpty ? nil : try ImageReference(text)
+            }
+            let tags = try call.query.tags()
+            // Now, and not when gigabytes have been received.
+            try Tags.validate(tags)
+            guard !call.body.isAtEnd else {
+                throw AgentError(
+                    .invalidArgument,
+                    code: "invalid_archive",
+                    "the body is empty: send the archive as the body"
+                )
+            }
+            let file = try await images.newArchiveFile()
+            do {
+                try await receive(call.body, into: file)
+            } catch {
+                await discard(file, call.logger)
+                throw error
+            }
+            let image = try await images.importArchive(file, name: name, tags: tags)
+            return try .json(ImageResponse(image), status: .accepted)
+        }
+    }
+
+    /// Writes the body to the file, on threads that may block.
+    private func receive(_ body: BodySource, into path: FilePath) async throws {
+        let file = try await threads.runIfActive {
+            try FileDescriptor.open(path, .writeOnly, options: [.create, .closeOnExec], permissions: .ownerReadWrite)
+        }
+        do {
+            try await body.forEachChunk { chunk in
+                do {
+                    try await threads.runIfActive { _ = try file.writeAll(chunk.readableBytesView) }
+                } catch let error as Errno where error == .noSpace || error == .diskQuotaExceeded {
+                    throw AgentError(.storageFull, "the host's disk is full: the archive could not be received")
+                }
+            }
+        } catch {
+            try await threads.runIfActive { try file.close() }
+            throw error
+        }
+        try await threads.runIfActive { try file.close() }
+    }
+
+    private func discard(_ path: FilePath, _ logger: Logger) async {
+        do {
+            try await threads.runIfActive {
+                guard unlink(path.string) != 0, errno != ENOENT else { return }
+                throw Errno(rawValue: errno)
+            }
+        } catch {
+            logger.warning("cannot remove a broken upload", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import AgentAPI
+import AgentCore
+import HTTPTypes
+import HummingbirdCore
+import NIOCore
+import ServiceLifecycle
+
+/// Health, abilities, and the API's own description.
+struct SystemRoutes: Sendable {
+    let information: AgentInformation
+    let document: PublishedDocument
+
+    var routes: [Route] {
+        [
+            Route(.get, "/health", .open) { call in
+                try call.query.check(only: [])
+                return try .json(HealthResponse(status: "ok"))
+            },
+            // The listener opens once the state is loaded and adopted, so who gets an answer gets this one, until the
+            // agent is told to stop.
+            Route(.get, "/ready", .open) { call in
+                try call.query.check(only: [])
+                guard !Task.isShuttingDownGracefully else {
+                    throw AgentError(.unavailable, code: "shutting_down", "the agent is stopping")
+                }
+                return try .json(HealthResponse(status: "ready"))
+            },
+            Route(.get, "/capabilities", .known) { call in
+                try call.query.check(only: [])
+                return try .cacheable(capabilities, for: call)
+            },
+            Route(.get, "/spec.yaml", .open, produces: .yaml) { _ in
+                Response(
+                    status: .ok,
+                    headers: [.contentType: "application/yaml"],
+                    body: ResponseBody(byteBuffer: ByteBuffer(string: document.yaml))
+                )
+            },
+            Route(.get, "/spec.json", .open) { _ in
+                Response(
+                    status: .ok,
+                    headers: [.contentType: "application/json"],
+                    body: ResponseBody(byteBuffer: ByteBuffer(bytes: document.json))
+                )
+            },
+        ]
+    }
+
+    private var capabilities: CapabilitiesResponse {
+        CapabilitiesResponse(
+            version: information.version,
+            platform: Platform.host.description,
+            hypervisors: information.hypervisors.map { found in
+                CapabilitiesResponse.Hypervisor(
+                    name: found.name.rawValue,
+                    version: found.version,
+                    accelerator: found.accelerator.rawValue,
+                    acceleratorReason: found.acceleratorReason,
+                    pause: found.capabilities.pause,
+                    snapshot: found.capabilities.snapshot,
+                    hotplug: found.capabilities.hotplug
+                )
+            },
+            network: information.providesNetwork,
+            execProtocols: [ExecProtocol.name]
+        )
+    }
+}

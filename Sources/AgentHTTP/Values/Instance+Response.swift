@@ -1,0 +1,76 @@
+import AgentAPI
+import AgentCore
+import GuestProtocol
+
+extension InstanceResponse {
+    /// An instance in the form of the API.
+    init(_ instance: Instance) {
+        let specification = instance.specification
+        self.init(
+            id: instance.id.rawValue,
+            name: instance.name.rawValue,
+            image: specification.image,
+            state: instance.state.rawValue,
+            size: specification.memory.description,
+            overlaySize: specification.overlaySize.description,
+            vcpus: specification.vcpus,
+            network: Network(
+                enabled: instance.attachment != nil || specification.networkEnabled,
+                name: instance.attachment?.network,
+                ip: instance.attachment?.address,
+                mac: instance.attachment?.mac
+            ),
+            createdAt: instance.createdAt
+        )
+        stateError = instance.stateError
+        env = specification.environment.isEmpty ? nil : specification.environment
+        entrypoint = specification.entrypoint
+        cmd = specification.command
+        user = specification.user
+        workingDirectory = specification.workingDirectory
+        tags = specification.tags.isEmpty ? nil : specification.tags
+        hypervisor = (instance.hypervisor ?? specification.hypervisor)?.rawValue
+        startedAt = instance.startedAt
+        stoppedAt = instance.stoppedAt
+        exitCode = instance.exit?.code
+        exitMessage = instance.exit?.message
+        exitReason = instance.exit?.reason.rawValue
+        if !instance.phases.isEmpty {
+            phaseDurations = Dictionary(
+                uniqueKeysWithValues: instance.phases.map { ($0.key.rawValue, $0.value.milliseconds) }
+            )
+        }
+    }
+}
+
+extension WaitResponse {
+    init(_ result: InstanceWaitResult) {
+        self.init(
+            state: result.instance.state.rawValue,
+            stateError: result.instance.stateError,
+            timedOut: result.timedOut,
+            exitCode: result.instance.exit?.code,
+            exitMessage: result.instance.exit?.message
+        )
+    }
+}
+
+extension LogRecordResponse {
+    init(_ line: LogLine) {
+        let text = String(validating: line.bytes, as: UTF8.self)
+        self.init(
+            time: line.time,
+            stream: line.stream.rawValue,
+            text: text,
+            base64: text == nil ? Base64.encode(line.bytes) : nil,
+            partial: line.isPartial
+        )
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds.
+    var milliseconds: Int {
+        Int(components.seconds) * 1000 + Int(components.attoseconds / 1_000_000_000_000_000)
+    }
+}

@@ -1,0 +1,62 @@
+import AgentAPI
+import AgentCore
+
+extension CreateInstanceRequest {
+    /// What a client asked for, each field checked.
+    init(_ body: CreateInstanceBody) throws(AgentError) {
+        self.init(name: try InstanceName(body.name), image: try ImageReference(body.image))
+        memory = try Self.size(body.size, "size")
+        overlaySize = try Self.size(body.overlaySize, "overlay_size")
+        if let count = body.vcpus, count < 1 {
+            throw AgentError(.invalidArgument, code: "invalid_vcpus", "vcpus must be at least 1, not \(count)")
+        }
+        vcpus = body.vcpus
+        environment = body.env ?? [:]
+        if let name = environment.keys.first(where: { $0.isEmpty || $0.contains("=") }) {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_env",
+                "'\(name.prefix(100))' is not the name of an environment variable"
+            )
+        }
+        entrypoint = body.entrypoint.flatMap { $0.isEmpty ? nil : $0 }
+        // An empty list is what some clients send for "not given"; beside a new entrypoint it means no arguments.
+        command = body.cmd.flatMap { $0.isEmpty && entrypoint == nil ? nil : $0 }
+        user = body.user.flatMap { $0.isEmpty ? nil : $0 }
+        workingDirectory = body.workingDirectory.flatMap { $0.isEmpty ? nil : $0 }
+        tags = body.tags ?? [:]
+        networkEnabled = body.network?.enabled
+        hypervisor = try Self.hypervisor(body.hypervisor)
+    }
+
+    private static func size(_ text: String?, _ field: String) throws(AgentError) -> ByteSize? {
+        guard let text, !text.isEmpty else { return nil }
+        guard let size = ByteSize(text), size.bytes > 0 else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_\(field)",
+                "\(field) '\(text.prefix(100))' is not a size: write a whole number and a unit, as 512MB or 10GB"
+            )
+        }
+        return size
+    }
+
+    private static func hypervisor(_ text: String?) throws(AgentError) -> HypervisorName? {
+        switch text {
+        case nil, "": return nil
+        case "qemu", "cloud-hypervisor": return text.map(HypervisorName.init)
+        case "firecracker", "vz", "qemu-microvm":
+            throw AgentError(
+                .notSupported,
+                code: "not_implemented",
+                "hypervisor '\(text ?? "")' is not implemented by this agent"
+            )
+        default:
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_hypervisor",
+                "hypervisor '\((text ?? "").prefix(100))' is not known: use qemu or cloud-hypervisor, or leave it out"
+            )
+        }
+    }
+}

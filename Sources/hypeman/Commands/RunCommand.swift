@@ -1,0 +1,164 @@
+import AgentAPI
+import ArgumentParser
+import Foundation
+
+struct RunCommand: AgentCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Make an instance of an image and run it.",
+        usage: "hypeman run [OPTIONS] IMAGE [COMMAND] [ARG…]",
+        discussion: """
+            Without -d, prints what the program writes and ends with its exit code. The first ctrl-C stops the \
+            instance, the second leaves it running. An image that isn't here is pulled.
+            """
+    )
+    static var failureStatus: Int32 { ExitStatus.ownFailure }
+
+    @Flag(name: [.short, .long], help: "Print the instance's id and leave it running.")
+    var detach = false
+
+    @Flag(help: "Remove the instance when its program has ended.")
+    var rm = false
+
+    @Flag(name: [.short, .long], help: "Not for run: use exec.")
+    var interactive = false
+
+    @Flag(name: [.short, .long], help: "Not for run: use exec.")
+    var tty = false
+
+    @Option(help: "The instance's name; made up from the image's if left out.")
+    var name: String?
+
+    @Option(name: [.short, .long], help: "Set NAME=VALUE for the program; NAME alone takes the value from here.")
+    var env: [String] = []
+
+    @Option(help: "A file of variables, one a line.")
+    var envFile: [String] = []
+
+    @Option(help: "Virtual processors.")
+    var cpus: Int?
+
+    @Option(name: [.short, .long], help: "Memory, as 512MB.")
+    var memory: String?
+
+    @Option(help: "Replaces the image's entrypoint.")
+    var entrypoint: String?
+
+    @Option(name: [.short, .long], help: "User, and group after a colon, by name or number.")
+    var user: String?
+
+    @Option(name: [.short, .long], help: "Where the program starts.")
+    var workdir: String?
+
+    @Option(name: [.short, .long], help: "A tag NAME=VALUE of the instance.")
+    var label: [String] = []
+
+    @Option(help: "Room for what the instance writes, as 10GB.")
+    var overlaySize: String?
+
+    @Option(help: "qemu or cloud-hypervisor.")
+    var hypervisor: String?
+
+    @Argument(
+        parsing: .captureForPassthrough,
+        help: ArgumentHelp("The image, and what to run instead of its command.", valueName: "image> <command")
+    )
+    var words: [String] = []
+
+    func validate() throws {
+        try Words.check(words, subject: "image", of: Self.self)
+        guard !(detach && rm) else {
+            throw ValidationError("-d and --rm cannot be used together: nobody would wait for the end.")
+        }
+    }
+
+    func perform() async throws -> Int32 {
+        guard !interactive, !tty else {
+            let name = name ?? "NAME"
+            throw CommandError(
+                "run has no -i and -t: the program of an instance has neither stdin nor a terminal",
+                remedy: "hypeman run -d --name \(name) \(words[0]), then hypeman exec -it \(name) sh"
+            )
+        }
+        let body = try body()
+        let (detach, rm) = (detach, rm)
+        return try await AgentClient.with { client in
+            try await Self.makeReady(body.image, client)
+            let instance = try await client.call(.post, "/instances", body: body, as: InstanceResponse.self)
+            guard !detach else {
+                print(instance.id)
+                return 0
+            }
+            let status: Int32
+            do {
+                status = try await AttachedRun(client: client, id: instance.id).run()
+            } catch {
+                if rm { try await Self.remove(instance.id, client) }
+                throw error
+            }
+            if rm { try await Self.remove(instance.id, client) }
+            return status
+        }
+    }
+
+    /// What to send; separate for its test.
+    func body(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> CreateInstanceBody {
+        var body = CreateInstanceBody(name: name ?? InstanceNames.random(for: words[0]), image: words[0])
+        let command = Words.command(words)
+        body.size = memory
+        body.vcpus = cpus
+        body.overlaySize = overlaySize
+        body.env = try EnvironmentOptions.merge(files: envFile, variables: env, own: environment)
+        body.user = user
+        body.workingDirectory = workdir
+        body.hypervisor = hypervisor
+        if let entrypoint, !entrypoint.isEmpty {
+            // The image's command was made for its own entrypoint, so it goes with it.
+            body.entrypoint = [entrypoint]
+            body.cmd = command
+        } else if !command.isEmpty {
+            body.cmd = command
+        }
+        for label in label {
+            let parts = label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            body.tags = body.tags ?? [:]
+            body.tags?[String(parts[0])] = parts.count == 2 ? String(parts[1]) : ""
+        }
+        return body
+    }
+
+    /// Pulls an image that isn't here or failed before, waits for one that is on its way.
+    private static func makeReady(_ name: String, _ client: AgentClient) async throws {
+        let printer = ProgressPrinter()
+        guard let image = try await client.image(name), image.status != "failed" else {
+            _ = try await client.pull(name, printer)
+            return
+        }
+        _ = try await client.showProgress(of: image, printer)
+    }
+
+    private static func remove(_ id: String, _ client: AgentClient) async throws {
+        do {
+            try await client.call(.delete, AgentClient.path(instance: id))
+        } catch let error as AgentRefusal where error.status == 404 {
+            return
+        }
+    }
+}
+
+/// Names for instances that were given none.
+enum InstanceNames {
+    /// The image's last word and four random characters: `nginx-x7k2`.
+    static func random(for image: String) -> String {
+        let repository =
+            image.split(separator: "@").first?.split(separator: "/").last?.split(separator: ":").first ?? ""
+        var base = String(
+            repository.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }.prefix(50)
+        )
+        while base.hasPrefix("-") { base.removeFirst() }
+        while base.hasSuffix("-") { base.removeLast() }
+        let letters = Array("abcdefghijkmnpqrstuvwxyz23456789")
+        let suffix = String((0..<4).map { _ in letters.randomElement() ?? "x" })
+        return base.isEmpty ? "instance-\(suffix)" : "\(base)-\(suffix)"
+    }
+}

@@ -1,0 +1,117 @@
+import AgentCore
+import AgentHTTP
+import AgentTestSupport
+import Foundation
+import GuestProtocol
+import Synchronization
+
+/// Instances that do what a test says: the transport is tested against what services may do, also at their worst.
+final class ScriptedInstances: InstanceOperations {
+    struct Script {
+        var instances: [Instance] = []
+        var created: [CreateInstanceRequest] = []
+        var stops: [StopInstanceRequest] = []
+        var execRequests: [ExecRequest] = []
+        var failure: AgentError?
+        var exec: @Sendable (ExecRequest) throws -> any GuestProcess = { _ in
+            ScriptedProcess(output: [], exit: GuestExit(code: 0))
+        }
+        var logs: @Sendable (Int?, Bool) -> AsyncThrowingStream<LogLine, any Error> = { _, _ in
+            AsyncThrowingStream { $0.finish() }
+        }
+        var wait: @Sendable (Instance, InstanceState, Duration) async throws -> InstanceWaitResult = { instance, _, _ in
+            InstanceWaitResult(instance: instance, timedOut: false)
+        }
+    }
+
+    let script = Mutex(Script())
+
+    /// Adds an instance that is there from the start.
+    @discardableResult
+    func add(_ name: String, state: InstanceState = .running, change: (inout Instance) -> Void = { _ in }) -> Instance {
+        var instance = Fixtures.instance(name)
+        instance.state = state
+        change(&instance)
+        script.withLock { $0.instances.append(instance) }
+        return instance
+    }
+
+    func get(_ reference: String) throws(AgentError) -> Instance {
+        try fail()
+        let found = script.withLock { script in
+            script.instances.first { $0.id.rawValue == reference || $0.name.rawValue == reference }
+        }
+        guard let found else { throw AgentError(.notFound, "there is no instance '\(reference)'") }
+        return found
+    }
+
+    func list(_ filter: InstanceFilter) -> [Instance] {
+        script.withLock { $0.instances }.filter { filter.state == nil || $0.state == filter.state }
+    }
+
+    func create(_ request: CreateInstanceRequest) async throws -> Instance {
+        try fail()
+        script.withLock { $0.created.append(request) }
+        return add(request.name.rawValue, state: .initializing) { instance in
+            instance.specification.environment = request.environment
+            instance.specification.command = request.command
+            instance.specification.memory = request.memory ?? .gibibytes(1)
+            instance.specification.tags = request.tags
+        }
+    }
+
+    func start(_ reference: String, _ request: StartInstanceRequest) async throws -> Instance {
+        try change(reference) { $0.state = .running }
+    }
+
+    func stop(_ reference: String, _ request: StopInstanceRequest) async throws -> Instance {
+        script.withLock { $0.stops.append(request) }
+        return try change(reference) { instance in
+            instance.state = .stopped
+            instance.exit = InstanceExit(reason: .stopped, code: 143, signal: 15)
+        }
+    }
+
+    func delete(_ reference: String) async throws {
+        let instance = try get(reference)
+        script.withLock { script in script.instances.removeAll { $0.id == instance.id } }
+    }
+
+    func wait(_ reference: String, for state: InstanceState, timeout: Duration) async throws -> InstanceWaitResult {
+        let instance = try get(reference)
+        return try await script.withLock { $0.wait }(instance, state, timeout)
+    }
+
+    func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess {
+        _ = try get(reference)
+        let exec = script.withLock { script in
+            script.execRequests.append(request)
+            return script.exec
+        }
+        return try exec(request)
+    }
+
+    func logs(
+        _ reference: String,
+        source: LogSource,
+        tail: Int?,
+        follow: Bool
+    ) throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> {
+        _ = try get(reference)
+        return script.withLock { $0.logs }(tail, follow)
+    }
+
+    private func change(_ reference: String, _ edit: (inout Instance) -> Void) throws -> Instance {
+        var instance = try get(reference)
+        edit(&instance)
+        let changed = instance
+        script.withLock { script in
+            script.instances = script.instances.map { $0.id == changed.id ? changed : $0 }
+        }
+        return changed
+    }
+
+    private func fail() throws(AgentError) {
+        if let failure = script.withLock({ $0.failure }) { throw failure }
+    }
+}

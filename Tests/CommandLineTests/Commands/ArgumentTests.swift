@@ -1,0 +1,141 @@
+import AgentAPI
+import ArgumentParser
+import Foundation
+import Testing
+
+@testable import hypeman
+
+/// What a docker user's fingers type.
+@Suite struct ArgumentTests {
+    private func run(_ arguments: String...) throws -> CreateInstanceBody {
+        let command = try #require(try Hypeman.parseAsRoot(["run"] + arguments) as? RunCommand)
+        return try command.body(environment: ["HERE": "yes"])
+    }
+
+    private func exec(_ arguments: String...) throws -> ExecBody {
+        let command = try #require(try Hypeman.parseAsRoot(["exec"] + arguments) as? ExecCommand)
+        return try command.body(environment: ["HERE": "yes"])
+    }
+
+    @Test func optionsAfterTheImageBelongToTheProgram() throws {
+        let body = try run("--name", "web", "alpine", "ls", "-l", "--name", "x")
+        #expect(body.name == "web")
+        #expect(body.image == "alpine")
+        #expect(body.cmd == ["ls", "-l", "--name", "x"])
+        #expect(body.entrypoint == nil)
+    }
+
+    @Test func everyOptionReachesTheRequest() throws {
+        let body = try run(
+            "-e",
+            "A=1=2",
+            "-e",
+            "HERE",
+            "-e",
+            "GONE",
+            "--cpus",
+            "3",
+            "-m",
+            "512MB",
+            "-u",
+            "app:app",
+            "-w",
+            "/srv",
+            "-l",
+            "k=v",
+            "--overlay-size",
+            "2GB",
+            "--hypervisor",
+            "qemu",
+            "alpine"
+        )
+        #expect(body.env == ["A": "1=2", "HERE": "yes"])
+        #expect(body.vcpus == 3)
+        #expect(body.size == "512MB")
+        #expect(body.user == "app:app")
+        #expect(body.workingDirectory == "/srv")
+        #expect(body.tags == ["k": "v"])
+        #expect(body.overlaySize == "2GB")
+        #expect(body.hypervisor == "qemu")
+        #expect(body.cmd == nil)
+    }
+
+    @Test func newEntrypointDropsTheImagesCommand() throws {
+        #expect(try run("--entrypoint", "/bin/sh", "alpine").cmd == [])
+        #expect(try run("--entrypoint", "/bin/sh", "alpine", "-c", "true").cmd == ["-c", "true"])
+    }
+
+    @Test func unknownOptionIsNotTakenForAnImage() {
+        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run", "--publish", "80", "alpine"]) }
+        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run"]) }
+        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run", "-d", "--rm", "alpine"]) }
+    }
+
+    @Test func execTakesItsFlagsTogether() throws {
+        let command = try #require(try Hypeman.parseAsRoot(["exec", "-it", "web", "sh", "-i"]) as? ExecCommand)
+        #expect(command.interactive)
+        #expect(command.tty)
+        #expect(command.words == ["web", "sh", "-i"])
+    }
+
+    @Test func execOptionsReachTheRequest() throws {
+        let body = try exec(
+            "-i",
+            "-e",
+            "A=b",
+            "-w",
+            "/tmp",
+            "-u",
+            "1000",
+            "--timeout",
+            "1m30s",
+            "web",
+            "--",
+            "cat",
+            "-"
+        )
+        #expect(body.command == ["cat", "-"])
+        #expect(body.stdin == true)
+        #expect(body.env == ["A": "b"])
+        #expect(body.cwd == "/tmp")
+        #expect(body.user == "1000")
+        #expect(body.timeout == 90)
+        #expect(try exec("web", "true").stdin == false)
+    }
+
+    @Test func execWithoutACommandSaysSo() {
+        #expect(throws: CommandError.self) { try exec("web") }
+    }
+
+    @Test func environmentFileHasCommentsAndBlanks() throws {
+        let path = NSTemporaryDirectory() + "env-\(UInt64.random(in: 0...UInt64.max))"
+        try "# comment\n\nA=1\n  B=two words\nHERE\n".write(toFile: path, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let merged = try EnvironmentOptions.merge(files: [path], variables: ["A=2"], own: ["HERE": "x"])
+        #expect(merged == ["A": "2", "B": "two words", "HERE": "x"])
+    }
+
+    @Test(arguments: ["alpine", "docker.io/library/alpine:3", "localhost:5000/My_App@sha256:00", "___"])
+    func madeUpNameIsValid(image: String) {
+        let name = InstanceNames.random(for: image)
+        #expect(name.wholeMatch(of: /[a-z0-9]([a-z0-9-]*[a-z0-9])?/) != nil)
+        #expect(name.count <= 63)
+    }
+
+    @Test func exitCodeOfACommandIsHandedThrough() throws {
+        #expect(try ExecCommand.status(of: .exit(code: 42, signal: nil, message: nil)) == 42)
+        #expect(throws: CommandError.self) { try ExecCommand.status(of: .error(code: "x", message: "y")) }
+    }
+
+    @Test(arguments: ["run", "exec"]) func helpIsNotTakenForASubject(command: String) throws {
+        let error = #expect(throws: (any Error).self) { try Hypeman.parseAsRoot([command, "--help"]) }
+        #expect(error.map { Hypeman.exitCode(for: $0) } == .success)
+        #expect(error.map { Hypeman.fullMessage(for: $0) }?.contains("hypeman \(command)") == true)
+    }
+
+    @Test func helpOfEveryCommandCanBeMade() {
+        for command in Hypeman.configuration.subcommands {
+            #expect(Hypeman.helpMessage(for: command).contains("USAGE"))
+        }
+    }
+}
