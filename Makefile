@@ -1,0 +1,93 @@
+# Every goal installs what it needs (Debian 12; root, or a user with sudo) and says what it does.
+# `make` alone lists the goals.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Builds made here fail on warnings; see Package.swift.
+export HYPEMAN_WERROR := 1
+
+BIN := .build/debug
+GUEST := .build/guest
+AGENT := $(BIN)/hypeman-agent
+SOURCES := $(shell find Sources Examples Package.swift -type f 2>/dev/null)
+
+.PHONY: help
+help: ## List the goals
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install the Debian packages that build, tests and demo need
+	@scripts/deps.sh
+
+.PHONY: debug
+debug: deps
+	@scripts/step.sh "build the agent and its command line" swift build --product hypeman-agent
+	@scripts/step.sh "build hypeman" swift build --product hypeman
+
+.PHONY: build
+build: deps guest ## Build everything for use: bin/hypeman-agent, bin/hypeman, bin/guest/
+	@scripts/step.sh "build the agent (release)" swift build -c release --product hypeman-agent
+	@scripts/step.sh "build hypeman (release)" swift build -c release --product hypeman
+	@mkdir -p bin/guest
+	@install .build/release/hypeman-agent .build/release/hypeman bin/
+	@install -m 644 $(GUEST)/kernel/vmlinux $(GUEST)/initrd bin/guest/
+
+.PHONY: kernel
+kernel: deps ## Unpack Debian's cloud kernel for guests
+	@scripts/kernel.sh $(GUEST)/kernel
+
+.PHONY: guest
+guest: deps kernel ## Build what guests boot: hypeman-init and the initrd around it
+	@scripts/guest.sh $(GUEST)
+
+.PHONY: demo
+demo: deps debug guest ## Show the main job: an image becomes a VM (IMAGE=… pulls one from a registry)
+	@scripts/demo.sh $(IMAGE)
+
+.PHONY: test
+test: deps guest ## Run all tests, real VMs among them (FILTER=… runs some)
+	@scripts/step.sh "build the tests" swift build --build-tests
+	@scripts/test.sh $(FILTER)
+
+.PHONY: check
+check: deps ## Lint, and see that generated files are up to date
+	@scripts/check.sh
+
+.PHONY: fmt
+fmt: ## Format the Swift sources in place
+	@swift format format --in-place --recursive --parallel Sources Tests Examples Package.swift
+
+.PHONY: dev
+dev: debug guest ## Run an agent in .dev/ and restart it when a source changes
+	@scripts/dev.sh
+
+.PHONY: gen-jwt
+gen-jwt: debug ## Print a token for the TCP API (USER_ID=…)
+	@$(AGENT) gen-jwt --user-id "$${USER_ID:-test-user}"
+
+.PHONY: oapi-generate
+oapi-generate: ## Embed openapi.yaml, the source of the API's contract, in the server
+	@scripts/openapi.sh
+
+.PHONY: generate-wire
+generate-wire: debug ## Check how the agent is wired, and write docs/wiring.txt
+	@$(AGENT) graph > docs/wiring.txt
+
+.PHONY: generate-all
+generate-all: oapi-generate generate-wire ## Make every generated file anew
+	@scripts/readme.sh $(AGENT)
+
+.PHONY: build-preview-cli
+build-preview-cli: deps ## Build the command line of a branch into bin/hypeman (CLI_BRANCH=…)
+	@scripts/preview-cli.sh "$${CLI_BRANCH:-}"
+
+.PHONY: bench
+bench: deps debug guest ## Measure against floors, and print ratios (ONLY=…, JSON=…)
+	@scripts/bench.sh
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	rm -rf .build .build-guest .build-preview bin .dev

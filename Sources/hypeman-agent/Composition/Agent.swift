@@ -1,0 +1,62 @@
+import AgentCore
+import AgentHTTP
+import Foundation
+import Logging
+import ServiceLifecycle
+
+/// The whole agent, as the graph builds it.
+struct Agent: Service {
+    let store: any StateStore
+    let network: any NetworkBackend
+    let instances: InstancesService
+    let images: ImagesService
+    let information: AgentInformation
+    let server: AgentHTTPServer
+    let logger: Logger
+
+    /// Takes up what an earlier life left; afterwards requests can be served.
+    func start() async throws {
+        let clock = ContinuousClock()
+        let began = clock.now
+        let boot = try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
+        let state = try await store.load()
+        try await network.prepareHost()
+        // Images first: an instance whose start is taken up needs its root disk's configuration.
+        try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
+        try await instances.recover(state, bootID: boot.trimmingCharacters(in: .whitespacesAndNewlines))
+        logger.info(
+            "agent started",
+            metadata: [
+                "version": "\(AgentVersion.current)", "instances": "\(state.instances.count)",
+                "images": "\(state.images.count)",
+                "network": "\(network.name)", "took": "\(clock.now - began)",
+            ]
+        )
+        reportHypervisors()
+    }
+
+    private func reportHypervisors() {
+        for hypervisor in information.hypervisors {
+            logger.info(
+                "hypervisor",
+                metadata: [
+                    "hypervisor": "\(hypervisor.name)", "version": "\(hypervisor.version)",
+                    "accelerator": "\(hypervisor.accelerator.rawValue)",
+                ]
+            )
+            if let reason = hypervisor.acceleratorReason {
+                logger.warning(
+                    "guests run in software emulation, about ten times slower than under KVM",
+                    metadata: ["reason": "\(reason)"]
+                )
+            }
+        }
+    }
+
+    /// Waits for the agent's end, then lets go of machines and images.
+    func run() async throws {
+        try await gracefulShutdown()
+        await instances.shutDown()
+        await images.shutDown()
+    }
+}

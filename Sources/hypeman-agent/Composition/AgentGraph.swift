@@ -1,0 +1,119 @@
+import AgentCore
+import AgentHTTP
+import AgentStore
+import HypervisorPlugin
+import Logging
+import NetworkPlugin
+import StoragePlugin
+
+/// The composition root: the one place that names concrete types.
+enum AgentGraph {
+    /// The graph for a configuration; nothing is made or opened yet.
+    static func make(_ configuration: AgentConfiguration, logger: Logger) -> Graph {
+        Graph {
+            ProviderSet("configuration") {
+                value(configuration)
+                value(logger)
+                value(TimeSource.system)
+                provide(InstancesConfiguration.init(agent:))
+                provide(ImagesConfiguration.init(agent:))
+                provide(StorageConfiguration.init(agent:directory:))
+                provide(QEMUConfiguration.init(agent:))
+                provide(HTTPConfiguration.init(agent:))
+            }
+            ProviderSet("state") {
+                provide(DataDirectory.init, cleanup: { try $0.release() })
+                provide(
+                    { (directory: DataDirectory) in try SQLiteStateStore(path: directory.database) },
+                    cleanup: { try $0.close() }
+                )
+                bind((any StateStore).self) { (it: SQLiteStateStore) in it }
+            }
+            StoragePlugin.providers
+            QEMUPlugin.providers
+            networkPlugin(configuration.network)
+            ProviderSet("core") {
+                provide(InstanceDirectory.init)
+                provide(HypervisorSelection.init)
+                provide(ImagesService.init)
+                provide(InstancesService.init)
+            }
+            ProviderSet("http") {
+                provide(AgentInformation.init(drivers:network:))
+                bind((any InstanceOperations).self) { (it: InstancesService) in it }
+                bind((any ImageOperations).self) { (it: ImagesService) in it }
+                provide(AgentHTTPServer.init)
+            }
+            provide(Agent.init)
+        }
+    }
+
+    private static func networkPlugin(_ choice: NetworkChoice) -> ProviderSet {
+        switch choice {
+        case .none: NoNetworkPlugin.providers
+        }
+    }
+}
+
+extension InstancesConfiguration {
+    init(agent: AgentConfiguration) throws {
+        let guest = try GuestFiles(configuration: agent)
+        self.init(
+            runtimeDirectory: agent.runtimeDirectory,
+            kernel: guest.kernel,
+            initrd: guest.initrd,
+            hypervisor: agent.hypervisor == .auto ? nil : HypervisorName(rawValue: agent.hypervisor.rawValue),
+            maximumVCPUs: agent.maximumVCPUs,
+            maximumMemory: agent.maximumMemory,
+            maximumOverlaySize: agent.maximumOverlaySize,
+            bootTimeout: agent.bootTimeout
+        )
+    }
+}
+
+extension ImagesConfiguration {
+    init(agent: AgentConfiguration) { self.init(maximumConcurrentBuilds: agent.maximumConcurrentBuilds) }
+}
+
+extension StorageConfiguration {
+    /// The data directory comes as the type that holds its lock, so that no file is touched before the lock is held.
+    init(agent: AgentConfiguration, directory: DataDirectory) {
+        self.init(
+            dataDirectory: directory.path,
+            insecureRegistries: Set(agent.insecureRegistries),
+            dockerConfigDirectory: agent.dockerConfigDirectory,
+            logLimits: LogLimits(maximumSize: agent.logMaximumSize, maximumFiles: agent.logMaximumFiles)
+        )
+    }
+}
+
+extension QEMUConfiguration {
+    init(agent: AgentConfiguration) { self.init(executable: agent.qemu, accelerator: agent.accelerator) }
+}
+
+extension HTTPConfiguration {
+    init(agent: AgentConfiguration) {
+        var tls: TLS?
+        if let certificate = agent.tlsCertificate, let key = agent.tlsKey {
+            tls = TLS(certificate: certificate, key: key)
+        }
+        self.init(
+            socketPath: agent.socket,
+            port: agent.port,
+            bindAddress: agent.bindAddress,
+            jwtSecret: agent.jwtSecret,
+            tls: tls
+        )
+    }
+}
+
+extension AgentInformation {
+    init(drivers: [any HypervisorDriver], network: any NetworkBackend) async {
+        var hypervisors: [HypervisorInformation] = []
+        for driver in drivers {
+            // One that does not work here is left out: `hypeman-agent check` says why, and so does a start that needs it.
+            if let information = try? await driver.information() { hypervisors.append(information) }
+        }
+        self.init(version: AgentVersion.current, hypervisors: hypervisors, providesNetwork: network.providesNetwork)
+    }
+}

@@ -1,0 +1,218 @@
+import AgentTestSupport
+import Foundation
+import Subprocess
+import SystemPackage
+import Testing
+
+/// A real agent with its own state, and the real command line that talks to it.
+///
+/// Both are the programs that `swift build --build-tests` made beside the tests.
+final class PrivateAgent {
+    /// What a command printed, and how it ended.
+    struct Outcome: CustomStringConvertible {
+        var code: Int
+        var output: String
+        var errors: String
+
+        var description: String { "exit \(code)\n\(output)\(errors)" }
+    }
+
+    let scratch: Scratch
+    private let environment: [String: String]
+    private var process: Process?
+    private var exited: AsyncStream<Void>?
+
+    var data: FilePath { scratch.appending("data") }
+    private var socket: FilePath { scratch.appending("run/agent.sock") }
+
+    /// Runs `body` with an agent that is up, and removes every instance and file afterwards.
+    ///
+    /// - Parameters:
+    ///   - variables: Configuration beyond what keeps it private.
+    ///   - body: What is done with it.
+    /// - Throws: What `body` throws.
+    static func with(
+        _ variables: [String: String] = [:],
+        _ body: (PrivateAgent) async throws -> Void
+    ) async throws {
+        try await Scratch.with { scratch in
+            let agent = PrivateAgent(scratch, variables)
+            try await agent.start()
+            do {
+                try await body(agent)
+            } catch {
+                print("--- the agent's log:\n\(agent.log.suffix(20_000))")
+                try await agent.end()
+                throw error
+            }
+            try await agent.end()
+        }
+    }
+
+    private init(_ scratch: Scratch, _ variables: [String: String]) {
+        self.scratch = scratch
+        let guest = FilePath(ProcessInfo.processInfo.environment["HYPEMAN_TEST_GUEST"] ?? ".build/guest")
+        let absolute = FilePath(FileManager.default.currentDirectoryPath).pushing(guest)
+        environment = [
+            "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": scratch.path.string,
+            "DATA_DIR": scratch.appending("data").string,
+            "RUNTIME_DIR": scratch.appending("run").string,
+            "HYPEMAN_SOCKET": scratch.appending("run/agent.sock").string,
+            "KERNEL_PATH": absolute.pushing("kernel/vmlinux").string,
+            "INITRD_PATH": absolute.pushing("initrd").string,
+            "LOG_LEVEL": "debug",
+        ].merging(variables) { _, given in given }
+    }
+
+    private static let products: FilePath = {
+        var path = FilePath(Bundle.main.executablePath ?? CommandLine.arguments[0])
+        path.removeLastComponent()
+        return path
+    }()
+
+    private static func program(_ name: String) -> FilePath {
+        // The runner is inside a bundle's directory where there is one.
+        for directory in [products, FilePath(FileManager.default.currentDirectoryPath).pushing(".build/debug")] {
+            let path = directory.pushing(FilePath(name))
+            if FileManager.default.isExecutableFile(atPath: path.string) { return path }
+        }
+        return products.pushing(FilePath(name))
+    }
+
+    /// What the agent wrote so far, over all its lives.
+    var log: String { (try? String(contentsOfFile: scratch.appending("agent.log").string, encoding: .utf8)) ?? "" }
+
+    // MARK: Its life
+
+    /// Starts it and waits until it answers.
+    func start() async throws {
+        let path = scratch.appending("agent.log").string
+        if !FileManager.default.fileExists(atPath: path) {
+            #expect(FileManager.default.createFile(atPath: path, contents: nil))
+        }
+        let log = try #require(FileHandle(forWritingAtPath: path))
+        log.seekToEndOfFile()
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Self.program("hypeman-agent").string)
+        process.arguments = ["serve"]
+        process.environment = environment
+        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path.string)
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = log
+        process.standardError = log
+        let (exited, exit) = AsyncStream.makeStream(of: Void.self)
+        process.terminationHandler = { _ in exit.finish() }
+        try process.run()
+        self.process = process
+        self.exited = exited
+        for _ in 0..<600 {
+            if try await hypeman("ps").code == 0 { return }
+            guard process.isRunning else {
+                throw ToolFailure(description: "the agent ended: \(self.log.suffix(2_000))")
+            }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        throw ToolFailure(description: "the agent does not answer")
+    }
+
+    /// Sends it a signal and waits for its end.
+    func stop(_ signal: Int32 = SIGTERM) async {
+        guard let process, let exited else { return }
+        kill(process.processIdentifier, signal)
+        for await _ in exited {}
+        self.process = nil
+    }
+
+    private func end() async throws {
+        let names = try await hypeman("ps", "-a", "-q").output.split(separator: "\n").map(String.init)
+        for name in names { try await expect("rm", "-f", name) }
+        await stop()
+        let left = try await tool("sh", ["-c", "pgrep -f \"$1\" || true", "sh", scratch.path.string])
+        // The shell that looks has the path among its own arguments.
+        let pids = left.split(separator: "\n").filter { FileManager.default.fileExists(atPath: "/proc/\($0)/exe") }
+        #expect(pids.isEmpty, "processes are left")
+    }
+
+    // MARK: The command line
+
+    /// Runs `hypeman` and reports how it ended.
+    func hypeman(
+        _ arguments: String...,
+        input: [UInt8] = [],
+        variables: [String: String] = [:]
+    ) async throws -> Outcome {
+        try await hypeman(arguments, input: input, variables: variables)
+    }
+
+    func hypeman(
+        _ arguments: [String],
+        input: [UInt8] = [],
+        variables: [String: String] = [:]
+    ) async throws -> Outcome {
+        let environment = environment.merging(variables) { _, given in given }
+        let result = try await run(
+            .path(Self.program("hypeman")),
+            arguments: Arguments(arguments),
+            environment: .custom(
+                Dictionary(
+                    uniqueKeysWithValues: environment.map {
+                        (Subprocess.Environment.Key(stringLiteral: $0.key), $0.value)
+                    }
+                )
+            ),
+            input: .array(input),
+            output: .bytes(limit: 128 << 20),
+            error: .bytes(limit: 1 << 20)
+        )
+        let code =
+            switch result.terminationStatus {
+            case .exited(let code): Int(code)
+            case .signaled(let signal): 128 + Int(signal)
+            }
+        return Outcome(
+            code: code,
+            output: String(decoding: result.standardOutput, as: UTF8.self),
+            errors: String(decoding: result.standardError, as: UTF8.self)
+        )
+    }
+
+    /// Runs `hypeman`, which must succeed, and returns its output without the last newline.
+    @discardableResult
+    func expect(
+        _ arguments: String...,
+        input: [UInt8] = [],
+        code: Int = 0,
+        at location: Testing.SourceLocation = #_sourceLocation
+    ) async throws -> String {
+        let outcome = try await hypeman(arguments, input: input)
+        #expect(
+            outcome.code == code,
+            "hypeman \(arguments.joined(separator: " ")): \(outcome)",
+            sourceLocation: location
+        )
+        return outcome.output.hasSuffix("\n") ? String(outcome.output.dropLast()) : outcome.output
+    }
+
+    /// Runs `hypeman`, which must fail, and returns what it says; that is for people: one line, and not a Swift value.
+    @discardableResult
+    func refusal(
+        _ arguments: String...,
+        at location: Testing.SourceLocation = #_sourceLocation
+    ) async throws -> String {
+        let outcome = try await hypeman(arguments)
+        #expect(outcome.code != 0, "hypeman \(arguments.joined(separator: " ")): \(outcome)", sourceLocation: location)
+        #expect(!outcome.errors.isEmpty, sourceLocation: location)
+        #expect(!outcome.errors.contains("AgentError("), "\(outcome)", sourceLocation: location)
+        return outcome.errors
+    }
+
+    /// Every file of the data directory that belongs to an image or an instance.
+    func leftFiles() throws -> [String] {
+        try FileManager.default.subpathsOfDirectory(atPath: data.string).filter { path in
+            var isDirectory: ObjCBool = false
+            _ = FileManager.default.fileExists(atPath: data.pushing(FilePath(path)).string, isDirectory: &isDirectory)
+            return !isDirectory.boolValue && !path.hasPrefix("state.db") && path != "agent.lock"
+        }
+    }
+}

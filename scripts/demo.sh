@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# demo.sh [IMAGE]: the main job from end to end, on a private agent whose state is thrown away: an image made from
+# Debian packages (or IMAGE from its registry) becomes a VM.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+image=${1:-}
+work=$(mktemp -d /tmp/hypeman-demo.XXXXXX)
+bin=$PWD/.build/debug
+export DATA_DIR=$work/data RUNTIME_DIR=$work/run HYPEMAN_SOCKET=$work/run/agent.sock
+export KERNEL_PATH=$PWD/.build/guest/kernel/vmlinux INITRD_PATH=$PWD/.build/guest/initrd
+agent=
+
+finish() {
+  status=$?
+  if [ -n "$agent" ]; then
+    # A demo that failed half way must not leave its VM running either.
+    "$bin/hypeman" rm -f demo >/dev/null 2>&1 || true
+    kill "$agent" 2>/dev/null || true
+    wait "$agent" 2>/dev/null || true
+  fi
+  if [ "$status" -ne 0 ]; then
+    echo "==> the demo failed; the agent's log:" >&2
+    tail -n 40 "$work/agent.log" >&2 || true
+  fi
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+
+milliseconds() { echo $(($(date +%s%N) / 1000000)); }
+step() {
+  title=$1
+  shift
+  printf '\n==> %s\n    $ %s\n' "$title" "${*//$bin\//}"
+  local started
+  started=$(milliseconds)
+  "$@"
+  printf '    (%d ms)\n' $(($(milliseconds) - started))
+}
+fail() {
+  echo "demo: $*" >&2
+  exit 1
+}
+
+start_agent() {
+  "$bin/hypeman-agent" serve >"$work/agent.log" 2>&1 &
+  agent=$!
+  for _ in $(seq 300); do
+    [ -S "$HYPEMAN_SOCKET" ] && "$bin/hypeman" ps >/dev/null 2>&1 && return
+    kill -0 "$agent" 2>/dev/null || fail "the agent ended"
+    sleep 0.1
+  done
+  fail "the agent does not answer"
+}
+
+make_image() {
+  [ -z "${HYPEMAN_DEMO_TAR:-}" ] || { cp "$HYPEMAN_DEMO_TAR" "$work/debian.tar"; return; }
+  # The machine's own package sources, whatever their format; mmdebstrap takes files as they are.
+  local sources=()
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    [ -s "$file" ] && sources+=("$file")
+  done
+  mmdebstrap --quiet --variant=essential bookworm "$work/debian.tar" "${sources[@]}"
+}
+
+step "start a private agent" start_agent
+if [ -n "$image" ]; then
+  step "pull $image" "$bin/hypeman" pull "$image"
+else
+  image=debian-essential:12
+  step "make an image from Debian packages" make_image
+  step "import it" "$bin/hypeman" import "$work/debian.tar" "$image"
+fi
+"$bin/hypeman" images
+
+step "run it in a VM" "$bin/hypeman" run -d --name demo --memory 512MB "$image" \
+  sh -c 'echo "kernel $(uname -r) runs PID 1: $(cat /proc/1/comm)"; n=0; while n=$((n+1)); do echo "tick $n"; sleep 1; done'
+step "exec in it, as soon as it has booted" "$bin/hypeman" exec demo cat /etc/os-release
+printf '\n==> the exit code of a command is that of hypeman exec\n    $ hypeman exec demo sh -c "exit 42"\n'
+code=0
+"$bin/hypeman" exec demo sh -c 'exit 42' || code=$?
+[ "$code" -eq 42 ] || fail "expected exit code 42, got $code"
+echo "    exit code $code"
+step "its log" "$bin/hypeman" logs demo
+"$bin/hypeman" logs demo | grep -q '^tick 1$' || fail "the program's output is not in the log"
+step "stop it" "$bin/hypeman" stop demo
+"$bin/hypeman" ps -a
+step "remove it" "$bin/hypeman" rm demo
+step "remove the image" "$bin/hypeman" rmi "$image"
+
+printf '\n==> nothing is left behind\n'
+if pgrep -f "$work" | grep -vx -e "$agent" -e "$$"; then fail "processes are left"; fi
+left=$(find "$work/data/instances" "$work/data/disks" "$work/data/blobs" "$work/run/vms" -mindepth 1 -type f 2>/dev/null || true)
+[ -z "$left" ] || fail "files are left: $left"
+echo "    no process, no disk, no socket"
