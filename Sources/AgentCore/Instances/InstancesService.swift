@@ -199,7 +199,10 @@ public final class InstancesService: Sendable {
         do {
             try await remove(controller)
         } catch {
-            context.logger.error("instance not removed", metadata: ["instance": "\(controller.id)", "error": "\(error)"])
+            context.logger.error(
+                "instance not removed",
+                metadata: ["instance": "\(controller.id)", "error": "\(error)"]
+            )
         }
     }
 
