@@ -67,11 +67,7 @@ public final class ImagesService: Sendable {
             let name = reference.description
             if let image = image(named: name), image.digest == digest, image.status != .failed { return image }
             var image = Image(name: name, digest: digest, status: .pending, createdAt: time.now(), tags: tags)
-            if let twin = self.image(of: digest) {
-                image.status = .ready
-                image.configuration = twin.configuration
-                image.diskSize = twin.diskSize
-            }
+            shareDisk(with: &image)
             try await put(image)
             if image.status != .ready { startFetching(reference, digest) }
             return self.image(named: name) ?? image
@@ -124,11 +120,7 @@ public final class ImagesService: Sendable {
                 tags: tags,
                 imported: true
             )
-            if let twin = self.image(of: fetched.digest) {
-                image.status = .ready
-                image.configuration = twin.configuration
-                image.diskSize = twin.diskSize
-            }
+            shareDisk(with: &image)
             try await put(image)
             if image.status != .ready { startBuilding(fetched) }
             return self.image(named: image.name) ?? image
@@ -167,6 +159,14 @@ public final class ImagesService: Sendable {
     /// A ready image with this digest, whatever its name.
     func image(of digest: Digest) -> Image? {
         state.withLock { $0.images.values.first { $0.digest == digest && $0.status == .ready } }
+    }
+
+    /// Makes an image ready at once if another name has its root disk already.
+    private func shareDisk(with image: inout Image) {
+        guard let twin = self.image(of: image.digest) else { return }
+        image.status = .ready
+        image.configuration = twin.configuration
+        image.diskSize = twin.diskSize
     }
 
     func image(named name: String) -> Image? { state.withLock { $0.images[name] } }
