@@ -37,6 +37,11 @@ if diff "$before" "$after" | grep '^>'; then
 fi
 total=$(sed -n 's/^.*Test run with \([0-9]*\) tests*.*$/\1/p' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
 failed=$(grep '^✘ Test .* failed after ' "$log" | grep -vc '^✘ Test run with' || true)
+# Once more at the end, where a CI that keeps only the last lines still shows it.
+if [ "$failed" -gt 0 ]; then
+  printf '\n==> what failed\n'
+  grep -A6 '^✘ Test .* recorded an issue\|^✘ Test .* failed after ' "$log" | grep -v '^◇\|^✔\|^--' | tail -n 60 || true
+fi
 printf '\n%d passed, %d failed\n' $((total - failed)) "$failed"
 [ "$total" -gt 0 ] || { echo "no test ran" >&2; status=1; }
 exit "$status"

@@ -50,6 +50,7 @@ enum FirstProcess {
             if configuration.mode == .systemd {
                 try SystemdAgent.handOver(configuration, initrd: "/proc/self/fd/\(initrd)")
             }
+            started?.agent.acceptCommands()
             started?.agent.startProgram()
             do throws(BootFailure) {
                 try modules.load(.later, below: "/proc/self/fd/\(initrd)")

@@ -61,6 +61,7 @@ enum SystemdAgent {
             Console.write("fatal: \(error.message)")
             exit(1)
         }
+        channel.agent.acceptCommands()
         channel.agent.adoptProgram(pid: 1)
         while true {
             let signal = hypeman_wait_signal()

@@ -361,6 +361,22 @@ import Testing
         }
     }
 
+    /// They would run in the initrd, where the image's files are not.
+    @Test func commandsAreRefusedUntilTheImagesRootIsInPlace() async throws {
+        try await LoopbackGuest.with(acceptsCommands: false) { guest in
+            let channel = try await guest.connect()
+            await #expect {
+                _ = try await channel.exec(shell("echo too early"))
+            } throws: {
+                ($0 as? AgentError)?.kind == .invalidState
+            }
+            guest.agent.acceptCommands()
+            let result = try await collect(try await channel.exec(shell("echo hello")))
+            #expect(result.text == "hello\n")
+            await channel.close()
+        }
+    }
+
     @Test func programsOutputComesWithPositionsAndItsExitAfterwards() async throws {
         try await LoopbackGuest.with(program: ["/bin/sh", "-c", "echo one; echo two >&2; exit 4"]) { guest in
             guest.agent.startProgram()

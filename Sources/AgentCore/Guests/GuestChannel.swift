@@ -33,8 +33,9 @@ public protocol GuestChannel: Sendable {
 
     /// Starts a command.
     ///
-    /// - Throws: `unavailable` if the connection is lost, `invalidArgument` if the guest refuses the request. A program
-    ///   that cannot be started is no error: it exits with 126 or 127 and a message.
+    /// - Throws: `unavailable` if the connection is lost, `invalidArgument` if the guest refuses the request,
+    ///   `invalidState` if the image's root file system is not in place yet (it is once the program's start is reported).
+    ///   A program that cannot be started is no error: it exits with 126 or 127 and a message.
     func exec(_ request: ExecRequest) async throws -> any GuestProcess
 
     /// Ends the connection; commands that run through it are killed by the guest. Idempotent.

@@ -23,7 +23,7 @@ public enum GuestChannelConformance {
             await channel.close()
         },
         ConformanceClaim("a command's output and exit code come back") { subject in
-            let channel = try await open(subject)
+            let channel = try await openStarted(subject)
             let echo = try await run(channel, ["echo", "one", "two"])
             try require(echo.output == Array("one two\n".utf8), "echo wrote \(echo.output)")
             try require(echo.exit.code == 0, "echo ended with \(echo.exit)")
@@ -32,7 +32,7 @@ public enum GuestChannelConformance {
             await channel.close()
         },
         ConformanceClaim("stdin reaches a command, and its end too") { subject in
-            let channel = try await open(subject)
+            let channel = try await openStarted(subject)
             let process = try await channel.exec(
                 ExecRequest(program: GuestProgram(arguments: ["cat"], environment: []), stdin: true)
             )
@@ -45,7 +45,7 @@ public enum GuestChannelConformance {
             await channel.close()
         },
         ConformanceClaim("a signal ends a command and is named in its exit") { subject in
-            let channel = try await open(subject)
+            let channel = try await openStarted(subject)
             let process = try await channel.exec(
                 ExecRequest(program: GuestProgram(arguments: ["sleep", "1000"], environment: []))
             )
@@ -55,15 +55,15 @@ public enum GuestChannelConformance {
             await channel.close()
         },
         ConformanceClaim("a closed channel fails what runs through it, and can be opened again") { subject in
-            let channel = try await open(subject)
+            let channel = try await openStarted(subject)
             let process = try await channel.exec(
                 ExecRequest(program: GuestProgram(arguments: ["sleep", "1000"], environment: []))
             )
             await channel.close()
             await channel.close()
             do {
-                _ = try await collect(process)
-                throw ConformanceFailure("the command ended as if nothing had happened")
+                let result = try await collect(process)
+                throw ConformanceFailure("the command ended as if nothing had happened: \(result.exit)")
             } catch let error as AgentError where error.kind == .unavailable {}
             let again = try await open(subject)
             _ = try await firstEvent(again, after: 0)
@@ -103,6 +103,13 @@ public enum GuestChannelConformance {
 
     private static func open(_ subject: Subject) async throws -> any GuestChannel {
         try await within(.seconds(60), "the handshake") { try await subject.machine.openGuestChannel() }
+    }
+
+    /// Commands can be run once the program's start is reported.
+    private static func openStarted(_ subject: Subject) async throws -> any GuestChannel {
+        let channel = try await open(subject)
+        _ = try await firstEvent(channel, after: 0)
+        return channel
     }
 
     private static func firstEvent(_ channel: any GuestChannel, after sequence: Int) async throws -> GuestEvent {

@@ -42,6 +42,9 @@ final class InMemoryGuestChannel: GuestChannel {
 
     func exec(_ request: ExecRequest) async throws -> any GuestProcess {
         try await enter(.exec)
+        guard guest.behaviour.startsProgram else {
+            throw AgentError(.invalidState, "the guest refused: the guest is still starting")
+        }
         let command = guest.behaviour.exec(request)
         if case .refused(let error) = command { throw error }
         let process = SimulatedProcess(command)

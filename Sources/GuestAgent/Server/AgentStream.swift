@@ -146,6 +146,7 @@ final class AgentStream: ChannelInboundHandler {
             respond(204)
         case .exec:
             if isComplete { return respond(400, message: "no command in the request") }
+            guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
             command = ExecSession(agent: agent, stream: self)
         }
     }

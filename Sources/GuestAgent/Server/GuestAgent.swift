@@ -25,6 +25,8 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     private let watch: @Sendable (Int32) -> Void
     private var exits: [Int32: (Int32) -> Void] = [:]
     private var program: Int32?
+    /// Whether commands can be run: before, they would find the initrd where they expect the image.
+    private(set) var acceptsCommands = false
     private var connections: [ObjectIdentifier: any Channel] = [:]
 
     /// Makes an agent.
@@ -83,6 +85,13 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
         eventLoop.flatSubmit {
             EventLoopFuture.andAllComplete(self.connections.values.map { $0.close() }, on: self.eventLoop)
         }
+    }
+
+    /// Allows commands, which are refused until then: the image's root file system is in place.
+    ///
+    /// Callable from anywhere.
+    public func acceptCommands() {
+        eventLoop.execute { self.acceptsCommands = true }
     }
 
     /// Starts the image's program and reports that it was started, or why not.

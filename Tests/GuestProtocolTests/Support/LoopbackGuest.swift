@@ -28,9 +28,11 @@ final class LoopbackGuest: Sendable {
         program: [String] = ["sleep", "1000"],
         mode: GuestConfiguration.Mode = .exec,
         outputBufferSize: Int = 1 << 20,
+        acceptsCommands: Bool = true,
         _ body: (LoopbackGuest) async throws -> Value
     ) async throws -> Value {
         let guest = try await LoopbackGuest(program: program, mode: mode, outputBufferSize: outputBufferSize)
+        if acceptsCommands { guest.agent.acceptCommands() }
         do {
             let value = try await body(guest)
             try await guest.end()
