@@ -68,7 +68,7 @@ import Testing
             ["run", "--package-path", "Examples/TapPool", "--scratch-path", scratch.string, "tap-pool-demo"]
         )
         #expect(output.contains("AgentCore.NetworkBackend [tap-pool]"))
-        #expect(output.contains("tap-pool: tap0 192.0.2.10 02:00:c0:00:02:0a"))
-        #expect(output.contains("a third: all 2 TAP devices of the pool are in use"))
+        #expect(output.contains("tap-pool: tap10 192.0.2.10 02:68:c0:00:02:0a"))
+        #expect(output.contains("one more: all 5 TAP devices of the pool are in use"))
     }
 }

@@ -74,6 +74,21 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         }
     }
 
+    /// A network card.
+    public struct Card: Sendable, Hashable, Codable {
+        /// The TAP device on the host, which exists.
+        public var tap: String
+        public var mac: MACAddress
+        /// In bytes, as the guest is told.
+        public var mtu: Int
+
+        public init(tap: String, mac: MACAddress, mtu: Int) {
+            self.tap = tap
+            self.mac = mac
+            self.mtu = mtu
+        }
+    }
+
     public var instance: InstanceID
     public var vcpus: Int
     public var memory: ByteSize
@@ -83,7 +98,7 @@ public struct MachineDescription: Sendable, Hashable, Codable {
     /// Words of the kernel's command line beyond those that the driver needs (console, panic).
     public var kernelArguments: [String]
     public var disks: [Disk]
-    public var network: NetworkAttachment?
+    public var card: Card?
     /// Exists, is empty, and only the agent and the VMM may enter it: sockets go here.
     ///
     /// Short enough that a socket's name fits in 108 bytes (unix(7)).
@@ -97,7 +112,7 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         initrd: FilePath,
         kernelArguments: [String],
         disks: [Disk],
-        network: NetworkAttachment?,
+        card: Card?,
         runtimeDirectory: FilePath
     ) {
         self.instance = instance
@@ -107,7 +122,7 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         self.initrd = initrd
         self.kernelArguments = kernelArguments
         self.disks = disks
-        self.network = network
+        self.card = card
         self.runtimeDirectory = runtimeDirectory
     }
 }

@@ -17,7 +17,7 @@ extension GuestConfiguration {
     init(
         _ instance: Instance,
         image: ImageConfiguration,
-        attachment: NetworkAttachment?,
+        network: AgentCore.Network?,
         session: String
     ) throws(AgentError) {
         let program = try GuestProgram(instance.specification, image: image)
@@ -30,19 +30,24 @@ extension GuestConfiguration {
             program: program,
             rootDisk: DiskSerial.root,
             overlayDisk: DiskSerial.overlay,
-            network: attachment.map { attachment in
-                Network(
-                    mac: attachment.mac,
-                    address: attachment.address,
-                    prefixLength: attachment.prefixLength,
-                    gateway: attachment.gateway,
-                    nameServers: attachment.nameServers,
-                    searchDomains: [],
-                    mtu: attachment.mtu
-                )
-            },
+            network: Self.network(of: instance, on: network),
             // Small beside the smallest guest (128 MiB), and some seconds of a busy log.
             outputBufferSize: 1 << 20
+        )
+    }
+}
+
+extension GuestConfiguration {
+    private static func network(of instance: Instance, on network: AgentCore.Network?) -> Network? {
+        guard let attachment = instance.attachment, let network else { return nil }
+        return Network(
+            mac: attachment.mac.description,
+            address: attachment.address.description,
+            prefixLength: network.subnet.prefixLength,
+            gateway: network.gateway.description,
+            nameServers: [network.gateway.description],
+            searchDomains: [network.domain],
+            mtu: network.mtu
         )
     }
 }

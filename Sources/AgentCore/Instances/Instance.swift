@@ -44,6 +44,9 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
     /// Which hypervisor was asked for; nil leaves it to the agent's configuration.
     public var hypervisor: HypervisorName?
     public var networkEnabled: Bool
+    public var bandwidth: BandwidthLimits
+    /// No two instances have the same host port and transport.
+    public var publishedPorts: [PublishedPort]
 
     public init(
         name: InstanceName,
@@ -59,7 +62,9 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         user: String? = nil,
         tags: [String: String] = [:],
         hypervisor: HypervisorName? = nil,
-        networkEnabled: Bool = false
+        networkEnabled: Bool = false,
+        bandwidth: BandwidthLimits = BandwidthLimits(),
+        publishedPorts: [PublishedPort] = []
     ) {
         self.name = name
         self.image = image
@@ -75,6 +80,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         self.tags = tags
         self.hypervisor = hypervisor
         self.networkEnabled = networkEnabled
+        self.bandwidth = bandwidth
+        self.publishedPorts = publishedPorts
     }
 }
 
@@ -134,7 +141,7 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var hypervisor: HypervisorName?
     /// What the driver needs to find the VMM again; nil when none runs.
     public var machine: MachineRecord?
-    /// The network address and MAC; nil without a network.
+    /// Its place on the network, from creation to deletion; nil without a network.
     public var attachment: NetworkAttachment?
     /// How long the phases of the last start took.
     public var phases: [StartPhase: Duration]
@@ -144,6 +151,19 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var revision: Int
 
     public var name: InstanceName { specification.name }
+
+    /// Its connection to the network, nil without one.
+    public var endpoint: NetworkEndpoint? {
+        attachment.map {
+            NetworkEndpoint(
+                instance: id,
+                name: name,
+                attachment: $0,
+                limits: specification.bandwidth,
+                publishedPorts: specification.publishedPorts
+            )
+        }
+    }
 
     public init(id: InstanceID, specification: InstanceSpecification, createdAt: Date) {
         self.id = id

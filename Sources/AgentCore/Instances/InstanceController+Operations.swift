@@ -69,11 +69,16 @@ extension InstanceController {
         let (driver, _) = try await context.hypervisors.select(asked.hypervisor)
         let overlay = try await context.disks.createOverlay(for: id, size: asked.overlaySize)
         endPhase(.disks)
-        let attachment =
-            asked.networkEnabled ? try await context.network.attach(id, previous: instance.attachment) : nil
+        let endpoint = instance.endpoint
+        if let endpoint { try await context.network.attach(endpoint) }
         endPhase(.network)
         let session = Self.newSession()
-        let guest = try GuestConfiguration(instance, image: configuration, attachment: attachment, session: session)
+        let guest = try GuestConfiguration(
+            instance,
+            image: configuration,
+            network: context.network.network,
+            session: session
+        )
         let contents = try JSONEncoder().encode(guest)
         let configurationDisk = try await context.disks.writeConfigurationDisk(for: id, contents: Array(contents))
         let description = MachineDescription(
@@ -88,13 +93,19 @@ extension InstanceController {
                 .init(serial: GuestConfiguration.DiskSerial.overlay, path: overlay, readOnly: false),
                 .init(serial: GuestConfiguration.DiskSerial.configuration, path: configurationDisk, readOnly: true),
             ],
-            network: attachment,
+            card: endpoint.map { endpoint in
+                .init(
+                    tap: endpoint.attachment.tap,
+                    mac: endpoint.attachment.mac,
+                    mtu: context.network.network?.mtu ?? Network.defaultMTU
+                )
+            },
             runtimeDirectory: try context.runtime.create(for: id)
         )
         let machine = try await driver.start(description, session: session)
         endPhase(.machine)
         do {
-            try await apply(.machineStarted(machine.record, attachment, phases: phases))
+            try await apply(.machineStarted(machine.record, phases: phases))
             // A start that was given up at its deadline may still come this far.
             guard instance.machine == machine.record else { throw CancellationError() }
         } catch {
@@ -137,9 +148,9 @@ extension InstanceController {
 
     /// Removes what surrounds a machine that is gone.
     func removeLeftovers() async {
-        if let attachment = instance.attachment {
+        if let endpoint = instance.endpoint {
             do {
-                try await context.network.detach(id, attachment)
+                try await context.network.detach(endpoint)
             } catch {
                 logger.error("network not detached", metadata: ["error": "\(error)"])
             }

@@ -7,7 +7,7 @@ public enum InstanceTransition: Sendable, Hashable {
     /// A create or start was accepted.
     case startRequested(StartInstanceRequest)
     /// Its VMM runs.
-    case machineStarted(MachineRecord, NetworkAttachment?, phases: [StartPhase: Duration])
+    case machineStarted(MachineRecord, phases: [StartPhase: Duration])
     /// The start did not get as far as a running VMM, and what it made is gone again.
     case startFailed(String)
     /// The guest answers on its channel, this long after the VMM ran.
@@ -54,12 +54,11 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .startRequested(let request): try requestStart(request)
         case .stopRequested: try requestStop()
         case .deleteRequested: instance.desired = .deleted
-        case .machineStarted(let record, let attachment, let phases):
+        case .machineStarted(let record, let phases):
             guard instance.state == .created else { return }
             instance.state = .initializing
             instance.machine = record
             instance.hypervisor = record.hypervisor
-            instance.attachment = attachment
             instance.phases = phases
             instance.startedAt = time
         case .startFailed(let message):

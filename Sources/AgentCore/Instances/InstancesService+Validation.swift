@@ -130,7 +130,8 @@ extension InstancesService {
     }
 
     private func networkEnabled(_ asked: Bool?) throws(AgentError) -> Bool {
-        guard asked == true, !context.network.providesNetwork else { return asked ?? context.network.providesNetwork }
+        let isProvided = context.network.network != nil
+        guard asked == true, !isProvided else { return asked ?? isProvided }
         throw AgentError(
             .notSupported,
             code: "network_unavailable",

@@ -59,7 +59,7 @@ public struct HostResource: Sendable, Hashable, Codable {
         case machine
         /// Disks and logs; the value is not used.
         case disks
-        /// A network attachment; the value is the address.
+        /// A network attachment; the value is the TAP device.
         case network
     }
 

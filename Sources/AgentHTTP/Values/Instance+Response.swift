@@ -17,8 +17,8 @@ extension InstanceResponse {
             network: Network(
                 enabled: instance.attachment != nil || specification.networkEnabled,
                 name: instance.attachment?.network,
-                ip: instance.attachment?.address,
-                mac: instance.attachment?.mac
+                ip: instance.attachment?.address.description,
+                mac: instance.attachment?.mac.description
             ),
             createdAt: instance.createdAt
         )

@@ -3,13 +3,30 @@ public import AgentCore
 /// No network at all: instances have a loopback interface only, and are reached over the guest channel.
 public struct NoNetwork: NetworkBackend {
     public let name = NoNetworkPlugin.name
-    public let providesNetwork = false
+    public let network: Network? = nil
 
     public init() {}
 
-    public func prepareHost() async throws {}
+    public func reconcile(_ endpoints: [NetworkEndpoint]) async throws {}
 
-    public func attach(_ instance: InstanceID, previous: NetworkAttachment?) async throws -> NetworkAttachment? { nil }
+    public func attachment(at address: IPv4Address) -> NetworkAttachment {
+        NetworkAttachment(network: name, address: address, mac: MACAddress(derivedFrom: address), tap: "")
+    }
 
-    public func detach(_ instance: InstanceID, _ attachment: NetworkAttachment) async throws {}
+    public func attach(_ endpoint: NetworkEndpoint) async throws {
+        throw AgentError(
+            .notSupported,
+            code: "network_unavailable",
+            "instance '\(endpoint.name)' has an address, but the agent's network backend is '\(name)': start the agent "
+                + "with the backend that it was made with, or make the instance anew"
+        )
+    }
+
+    public func detach(_ endpoint: NetworkEndpoint) async throws {}
+
+    public func counters(of attachment: NetworkAttachment) async throws -> NetworkCounters? { nil }
+
+    public func findings() async -> [HostFinding] { [] }
+
+    public func tearDown() async throws {}
 }

@@ -12,7 +12,8 @@ struct Check: AsyncParsableCommand {
         let findings = try await HostCheck(configuration: AgentConfiguration(environment: Environment.load()))
             .findings()
         for finding in findings {
-            print("\(finding.level.rawValue)  \(finding.subject): \(finding.message)")
+            let level = finding.level.rawValue.padding(toLength: 7, withPad: " ", startingAt: 0)
+            print("\(level)  \(finding.subject): \(finding.message)")
             if let fix = finding.fix { print("         fix: \(fix)") }
         }
         if findings.contains(where: { $0.level == .error }) { throw ExitCode.failure }

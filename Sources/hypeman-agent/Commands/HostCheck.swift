@@ -6,23 +6,9 @@ import SystemPackage
 
 /// Looks at a host with the eyes of the agent.
 struct HostCheck {
-    struct Finding: Sendable, Hashable {
-        enum Level: String, Sendable {
-            case ok = "ok     "
-            case warning = "warning"
-            case error = "error  "
-        }
-
-        var level: Level
-        var subject: String
-        var message: String
-        /// The command or setting that mends it.
-        var fix: String?
-    }
-
     let configuration: AgentConfiguration
 
-    func findings() async -> [Finding] {
+    func findings() async -> [HostFinding] {
         var findings = [
             directory("DATA_DIR", configuration.dataDirectory),
             directory("RUNTIME_DIR", configuration.runtimeDirectory),
@@ -36,50 +22,50 @@ struct HostCheck {
         return findings
     }
 
-    private func directory(_ name: String, _ path: FilePath) -> Finding {
+    private func directory(_ name: String, _ path: FilePath) -> HostFinding {
         var existing = path
         while !FileManager.default.fileExists(atPath: existing.string), existing.removeLastComponent() {}
         guard FileManager.default.isWritableFile(atPath: existing.string) else {
-            return Finding(
-                level: .error,
-                subject: name,
-                message: "\(path) cannot be written by this user",
+            return HostFinding(
+                .error,
+                name,
+                "\(path) cannot be written by this user",
                 fix: "run as root, or set \(name) to a directory of yours"
             )
         }
-        return Finding(level: .ok, subject: name, message: "\(path)")
+        return HostFinding(.ok, name, "\(path)")
     }
 
-    private func freeSpace() -> Finding {
+    private func freeSpace() -> HostFinding {
         var existing = configuration.dataDirectory
         while !FileManager.default.fileExists(atPath: existing.string), existing.removeLastComponent() {}
         guard let attributes = try? FileManager.default.attributesOfFileSystem(forPath: existing.string),
             let free = attributes[.systemFreeSize] as? NSNumber
         else {
-            return Finding(level: .warning, subject: "disk", message: "the free space of \(existing) cannot be read")
+            return HostFinding(.warning, "disk", "the free space of \(existing) cannot be read")
         }
         let size = ByteSize(bytes: free.intValue)
         guard size >= .gibibytes(2) else {
-            return Finding(
-                level: .warning,
-                subject: "disk",
-                message: "only \(size) are free for images and overlays",
+            return HostFinding(
+                .warning,
+                "disk",
+                "only \(size) are free for images and overlays",
                 fix: "free some space, or set DATA_DIR to a larger file system"
             )
         }
-        return Finding(level: .ok, subject: "disk", message: "\(size) free")
+        return HostFinding(.ok, "disk", "\(size) free")
     }
 
-    private func guestFiles() -> Finding {
+    private func guestFiles() -> HostFinding {
         do {
             let files = try GuestFiles(configuration: configuration)
-            return Finding(level: .ok, subject: "guest", message: "\(files.kernel), \(files.initrd)")
+            return HostFinding(.ok, "guest", "\(files.kernel), \(files.initrd)")
         } catch {
-            return Finding(level: .error, subject: "guest", message: error.message, fix: "make guest")
+            return HostFinding(.error, "guest", error.message, fix: "make guest")
         }
     }
 
-    private func tool(_ name: String, package: String, _ purpose: String) -> Finding {
+    private func tool(_ name: String, package: String, _ purpose: String) -> HostFinding {
         // Debian keeps mkfs in sbin, which is not in an ordinary user's PATH.
         let path = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map(String.init)
         guard
@@ -87,62 +73,62 @@ struct HostCheck {
                 where: FileManager.default.isExecutableFile
             )
         else {
-            return Finding(
-                level: .error,
-                subject: name,
-                message: "it is not installed; it \(purpose)",
+            return HostFinding(
+                .error,
+                name,
+                "it is not installed; it \(purpose)",
                 fix: "apt-get install \(package)"
             )
         }
-        return Finding(level: .ok, subject: name, message: found)
+        return HostFinding(.ok, name, found)
     }
 
-    private func hypervisor() async -> Finding {
+    private func hypervisor() async -> HostFinding {
         do {
             let information = try await QEMUDriver.information(QEMUConfiguration(agent: configuration))
             let what =
                 "QEMU \(information.version) at \(information.executable), accelerator \(information.accelerator.rawValue)"
             guard let reason = information.acceleratorReason else {
-                return Finding(level: .ok, subject: "hypervisor", message: what)
+                return HostFinding(.ok, "hypervisor", what)
             }
-            return Finding(
-                level: .warning,
-                subject: "hypervisor",
-                message: "\(what): \(reason)",
+            return HostFinding(
+                .warning,
+                "hypervisor",
+                "\(what): \(reason)",
                 fix: "use a host with hardware virtualisation, or go on about ten times slower"
             )
         } catch {
-            return Finding(
-                level: .error,
-                subject: "hypervisor",
-                message: "\(error)",
+            return HostFinding(
+                .error,
+                "hypervisor",
+                "\(error)",
                 fix: "apt-get install qemu-system-x86"
             )
         }
     }
 
-    private func wiring() -> Finding {
+    private func wiring() -> HostFinding {
         let graph = AgentGraph.make(configuration, logger: AgentLog.makeLogger(level: .critical))
         let problems = graph.problems(for: Agent.self, reportingUnused: true)
         guard problems.isEmpty else {
-            return Finding(
-                level: .error,
-                subject: "wiring",
-                message: problems.map(\.description).joined(separator: "\n")
+            return HostFinding(
+                .error,
+                "wiring",
+                problems.map(\.description).joined(separator: "\n")
             )
         }
-        return Finding(level: .ok, subject: "wiring", message: "complete")
+        return HostFinding(.ok, "wiring", "complete")
     }
 
-    private func tcp() -> Finding {
+    private func tcp() -> HostFinding {
         guard configuration.jwtSecret != nil else {
-            return Finding(
-                level: .warning,
-                subject: "TCP API",
-                message: "off: there is no secret for its tokens",
+            return HostFinding(
+                .warning,
+                "TCP API",
+                "off: there is no secret for its tokens",
                 fix: "set JWT_SECRET, or use the unix socket \(configuration.socket) alone"
             )
         }
-        return Finding(level: .ok, subject: "TCP API", message: "\(configuration.bindAddress):\(configuration.port)")
+        return HostFinding(.ok, "TCP API", "\(configuration.bindAddress):\(configuration.port)")
     }
 }

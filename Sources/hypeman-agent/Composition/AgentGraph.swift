@@ -114,6 +114,6 @@ extension AgentInformation {
             // One that does not work here is left out: `hypeman-agent check` says why, and so does a start that needs it.
             if let information = try? await driver.information() { hypervisors.append(information) }
         }
-        self.init(version: AgentVersion.current, hypervisors: hypervisors, providesNetwork: network.providesNetwork)
+        self.init(version: AgentVersion.current, hypervisors: hypervisors, providesNetwork: network.network != nil)
     }
 }

@@ -22,7 +22,7 @@ import Testing
     }
 
     private static let start = InstanceTransition.startRequested(StartInstanceRequest())
-    private static let boot = InstanceTransition.machineStarted(record, nil, phases: [.disks: .milliseconds(3)])
+    private static let boot = InstanceTransition.machineStarted(record, phases: [.disks: .milliseconds(3)])
     private static let runs = InstanceTransition.programStarted(after: .milliseconds(1))
     private static let exits = InstanceTransition.programExited(GuestExit(code: 3))
 

@@ -16,7 +16,7 @@ struct DoubleConformanceTests {
             initrd: "/i",
             kernelArguments: [],
             disks: [],
-            network: nil,
+            card: nil,
             runtimeDirectory: "/run/m"
         )
     }

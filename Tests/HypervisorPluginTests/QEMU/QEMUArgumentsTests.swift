@@ -19,7 +19,7 @@ struct QEMUArgumentsTests {
             initrd: "/i",
             kernelArguments: ["one", "two"],
             disks: [],
-            network: nil,
+            card: nil,
             runtimeDirectory: "/run/x"
         )
         change(&machine)
@@ -76,26 +76,11 @@ struct QEMUArgumentsTests {
     }
 
     @Test func aTAPBecomesACardAndItsAbsenceNone() throws {
-        let attachment = NetworkAttachment(
-            network: "default",
-            mac: "02:00:00:00:00:01",
-            address: "10.0.0.2",
-            prefixLength: 24,
-            gateway: "10.0.0.1",
-            nameServers: [],
-            mtu: 1400,
-            tap: "tap0"
-        )
-        let made = try arguments({ $0.network = attachment }, vhost: true)
+        let mac = try #require(MACAddress("02:00:00:00:00:01"))
+        let made = try arguments({ $0.card = .init(tap: "tap0", mac: mac, mtu: 1400) }, vhost: true)
         #expect(value(after: "-netdev", in: made) == "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=on")
         #expect(made.contains { $0.contains(#""host_mtu":1400"#) && $0.contains("02:00:00:00:00:01") })
         #expect(try arguments().contains("-netdev") == false)
-        #expect(
-            try arguments {
-                $0.network = attachment
-                $0.network?.tap = nil
-            }.contains("-netdev") == false
-        )
     }
 
     @Test func memoryIsRoundedUpToWholeKibibytes() throws {

@@ -19,7 +19,7 @@ import Testing
                 initrd: files.initrd,
                 kernelArguments: [],
                 disks: disks.disks,
-                network: nil,
+                card: nil,
                 runtimeDirectory: try scratch.directory("run")
             )
             try await QEMUFixture.with(machine) { fixture in

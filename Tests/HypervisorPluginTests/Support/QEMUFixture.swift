@@ -34,7 +34,7 @@ struct QEMUFixture: Sendable {
                 initrd: try scratch.write(guest.initrd, to: "initrd"),
                 kernelArguments: [],
                 disks: [],
-                network: nil,
+                card: nil,
                 runtimeDirectory: try scratch.directory("run")
             )
             try await with(machine, body)

@@ -1,67 +1,58 @@
 import AgentCore
 
-/// TAP devices that exist already, and the addresses that go with them.
+/// TAP devices that exist already, one for each address: `tap10` for 192.0.2.10.
 public struct TapPool: Sendable {
-    public struct Entry: Sendable {
-        public var tap: String
-        public var address: String
+    public var subnet: IPv4Subnet
+    public var gateway: IPv4Address
 
-        public init(tap: String, address: String) {
-            self.tap = tap
-            self.address = address
-        }
-    }
-
-    public var entries: [Entry]
-    public var prefixLength: Int
-    public var gateway: String
-
-    public init(entries: [Entry], prefixLength: Int, gateway: String) {
-        self.entries = entries
-        self.prefixLength = prefixLength
+    public init(subnet: IPv4Subnet, gateway: IPv4Address) {
+        self.subnet = subnet
         self.gateway = gateway
     }
 }
 
-/// Gives each instance a device of the pool, and keeps its address for it.
+/// Gives each instance the device of its address.
 public actor TapPoolNetwork: NetworkBackend {
     public nonisolated let name = "tap-pool"
-    public nonisolated let providesNetwork = true
-    private let pool: TapPool
+    public nonisolated let network: Network?
+    private let capacity: Int
     private var holders: [String: InstanceID] = [:]
 
-    public init(pool: TapPool) { self.pool = pool }
+    public init(pool: TapPool) {
+        // The gateway has no device.
+        capacity = pool.subnet.hosts.count - 1
+        network = Network(subnet: pool.subnet, gateway: pool.gateway, capacity: capacity)
+    }
 
-    public func prepareHost() async throws {}
+    public func reconcile(_ endpoints: [NetworkEndpoint]) async throws {
+        holders = [:]
+        for endpoint in endpoints { holders[endpoint.attachment.tap] = endpoint.instance }
+    }
 
-    public func attach(_ instance: InstanceID, previous: NetworkAttachment?) async throws -> NetworkAttachment? {
-        let entry =
-            pool.entries.first { holders[$0.tap] == instance || $0.address == previous?.address }
-            ?? pool.entries.first { holders[$0.tap] == nil }
-        guard let entry, holders[entry.tap].map({ $0 == instance }) ?? true else {
-            throw AgentError(.quotaExceeded, "all \(pool.entries.count) TAP devices of the pool are in use")
-        }
-        holders[entry.tap] = instance
-        let octets = entry.address.split(separator: ".").compactMap { UInt8($0) }
-        let mac =
-            "02:00:"
-            + octets.map { byte in
-                let digits = String(byte, radix: 16)
-                return digits.count == 1 ? "0" + digits : digits
-            }.joined(separator: ":")
-        return NetworkAttachment(
+    public nonisolated func attachment(at address: IPv4Address) -> NetworkAttachment {
+        NetworkAttachment(
             network: name,
-            mac: mac,
-            address: entry.address,
-            prefixLength: pool.prefixLength,
-            gateway: pool.gateway,
-            nameServers: [pool.gateway],
-            mtu: 1500,
-            tap: entry.tap
+            address: address,
+            mac: MACAddress(derivedFrom: address),
+            tap: "tap\(address.value & 0xff)"
         )
     }
 
-    public func detach(_ instance: InstanceID, _ attachment: NetworkAttachment) async throws {
-        holders = holders.filter { $0.value != instance }
+    public func attach(_ endpoint: NetworkEndpoint) async throws {
+        guard holders[endpoint.attachment.tap].map({ $0 == endpoint.instance }) ?? (holders.count < capacity) else {
+            throw AgentError(.quotaExceeded, "all \(capacity) TAP devices of the pool are in use")
+        }
+        holders[endpoint.attachment.tap] = endpoint.instance
     }
+
+    public func detach(_ endpoint: NetworkEndpoint) async throws { holders[endpoint.attachment.tap] = nil }
+
+    public func counters(of attachment: NetworkAttachment) async throws -> NetworkCounters? {
+        guard holders[attachment.tap] != nil else { return nil }
+        return NetworkCounters(receivedBytes: 0, receivedPackets: 0, sentBytes: 0, sentPackets: 0)
+    }
+
+    public func findings() async -> [HostFinding] { [] }
+
+    public func tearDown() async throws { holders = [:] }
 }

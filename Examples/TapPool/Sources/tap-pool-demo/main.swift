@@ -6,25 +6,25 @@ struct Consumer: Sendable {
     let network: any NetworkBackend
 }
 
-let pool = TapPool(
-    entries: [.init(tap: "tap0", address: "192.0.2.10"), .init(tap: "tap1", address: "192.0.2.11")],
-    prefixLength: 24,
-    gateway: "192.0.2.1"
-)
+guard let subnet = IPv4Subnet("192.0.2.8/29"), let gateway = IPv4Address("192.0.2.9") else {
+    preconditionFailure("the example's addresses do not parse")
+}
 let graph = Graph {
-    value(pool)
+    value(TapPool(subnet: subnet, gateway: gateway))
     TapPoolPlugin.providers
     provide(Consumer.init)
 }
 print(try graph.text(for: Consumer.self))
 try await graph.with(Consumer.self) { consumer in
-    for _ in 0..<2 {
-        guard let attachment = try await consumer.network.attach(.random(), previous: nil) else { continue }
-        print("\(consumer.network.name): \(attachment.tap ?? "-") \(attachment.address) \(attachment.mac)")
-    }
-    do {
-        _ = try await consumer.network.attach(.random(), previous: nil)
-    } catch {
-        print("a third: \(error)")
+    // One more than there are devices.
+    for address in subnet.hosts.reversed().map(IPv4Address.init(value:)) {
+        let attachment = consumer.network.attachment(at: address)
+        let name = try InstanceName("instance-\(address.value & 0xff)")
+        do {
+            try await consumer.network.attach(.init(instance: .random(), name: name, attachment: attachment))
+            print("\(consumer.network.name): \(attachment.tap) \(attachment.address) \(attachment.mac)")
+        } catch {
+            print("one more: \(error)")
+        }
     }
 }

@@ -44,7 +44,7 @@ struct QEMUArguments {
         arguments += socket("console", files.console) + ["-serial", "chardev:console"]
         arguments += try channel() + devices()
         for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, "disk\(number)") }
-        if let network = machine.network, let tap = network.tap { arguments += try card(network, tap) }
+        if let card = machine.card { arguments += try self.card(card) }
         return arguments
     }
 
@@ -94,12 +94,12 @@ struct QEMUArguments {
             ])
     }
 
-    private func card(_ network: NetworkAttachment, _ tap: String) throws -> [String] {
-        let backend = "tap,id=net0,ifname=\(escaped(tap)),script=no,downscript=no,vhost=\(vhost ? "on" : "off")"
+    private func card(_ card: MachineDescription.Card) throws -> [String] {
+        let backend = "tap,id=net0,ifname=\(escaped(card.tap)),script=no,downscript=no,vhost=\(vhost ? "on" : "off")"
         return try ["-netdev", backend]
             + device([
-                "driver": "virtio-net-pci", "netdev": "net0", "mac": .string(network.mac),
-                "host_mtu": .int(network.mtu), "romfile": "", "disable-legacy": "on",
+                "driver": "virtio-net-pci", "netdev": "net0", "mac": .string(card.mac.description),
+                "host_mtu": .int(card.mtu), "romfile": "", "disable-legacy": "on",
             ])
     }
 
