@@ -94,9 +94,15 @@ let package = Package(
         ),
 
         // The plugins.
+        .target(name: "CNetwork"),
         .target(
             name: "NetworkPlugin",
-            dependencies: ["AgentCore"],
+            dependencies: [
+                "AgentCore", "CNetwork",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             path: "Sources/Plugins/Network",
             swiftSettings: settings
         ),
@@ -253,6 +259,16 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "NetworkPluginTests",
+            dependencies: [
+                "AgentCore", "AgentTestSupport", "CNetwork", "NetworkPlugin",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings
