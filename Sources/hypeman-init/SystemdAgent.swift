@@ -42,6 +42,7 @@ enum SystemdAgent {
             "cannot write the agent's unit"
         )
         symlink("../hypeman-agent.service", units + "/sysinit.target.wants/hypeman-agent.service")
+        maskConsoleLogins(in: units)
         let arguments = configuration.program.arguments
         guard let program = arguments.first else { throw BootFailure(message: "no program to run") }
         let defaults = ["PATH=\(defaultPath)", "HOME=/", "TERM=linux"]
@@ -85,6 +86,15 @@ enum SystemdAgent {
         var arguments: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         var environment: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
         return hypeman_exec(program, &arguments, &environment)
+    }
+
+    /// Keeps systemd-getty-generator(8) from a login on the kernel's console, which is a log that nobody types into.
+    ///
+    /// In an image without udev its device never appears to systemd, which would wait 90 s for it.
+    private static func maskConsoleLogins(in units: String) {
+        for name in (SmallFile.line("/sys/class/tty/console/active") ?? "").split(separator: " ") {
+            symlink("/dev/null", "\(units)/serial-getty@\(name).service")
+        }
     }
 
     private static func copyExecutable(from source: String) throws(BootFailure) {

@@ -9,8 +9,21 @@ public struct ToolFailure: Error, CustomStringConvertible {
 }
 
 /// Runs a program that must succeed, and returns what it wrote to stdout.
+///
+/// - Parameters:
+///   - name: Searched in PATH.
+///   - arguments: Without the name.
+///   - directory: Where it works.
+///   - codes: The exit codes that are a success.
+/// - Returns: Its output.
+/// - Throws: ``ToolFailure`` with what it wrote.
 @discardableResult
-public func tool(_ name: String, _ arguments: [String], in directory: FilePath? = nil) async throws -> String {
+public func tool(
+    _ name: String,
+    _ arguments: [String],
+    in directory: FilePath? = nil,
+    accepting codes: Set<Int32> = [0]
+) async throws -> String {
     let result = try await run(
         .name(name),
         arguments: Arguments(arguments),
@@ -18,7 +31,7 @@ public func tool(_ name: String, _ arguments: [String], in directory: FilePath? 
         output: .string(limit: 1 << 20),
         error: .string(limit: 1 << 20)
     )
-    guard result.terminationStatus.isSuccess else {
+    guard case .exited(let code) = result.terminationStatus, codes.contains(code) else {
         throw ToolFailure(
             description:
                 "\(name) \(arguments): \(result.terminationStatus) \(result.standardError)\(result.standardOutput)"

@@ -22,7 +22,7 @@ final class PrivateAgent {
     private var process: Process?
     private var exited: AsyncStream<Void>?
 
-    var data: FilePath { scratch.appending("data") }
+    var data: FilePath { FilePath(environment["DATA_DIR"] ?? "") }
     private var socket: FilePath { scratch.appending("run/agent.sock") }
 
     /// Runs `body` with an agent that is up, and removes every instance and file afterwards.
@@ -185,6 +185,16 @@ final class PrivateAgent {
         code: Int = 0,
         at location: Testing.SourceLocation = #_sourceLocation
     ) async throws -> String {
+        try await expect(arguments, input: input, code: code, at: location)
+    }
+
+    @discardableResult
+    func expect(
+        _ arguments: [String],
+        input: [UInt8] = [],
+        code: Int = 0,
+        at location: Testing.SourceLocation = #_sourceLocation
+    ) async throws -> String {
         let outcome = try await hypeman(arguments, input: input)
         #expect(
             outcome.code == code,
@@ -205,6 +215,24 @@ final class PrivateAgent {
         #expect(!outcome.errors.isEmpty, sourceLocation: location)
         #expect(!outcome.errors.contains("AgentError("), "\(outcome)", sourceLocation: location)
         return outcome.errors
+    }
+
+    /// Asks for an instance until what is said of it fits, at most a minute.
+    @discardableResult
+    func inspect(
+        _ name: String,
+        until fits: (String) -> Bool,
+        at location: Testing.SourceLocation = #_sourceLocation
+    ) async throws -> String {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while true {
+            let said = try await expect("inspect", name, at: location)
+            if fits(said) { return said }
+            guard ContinuousClock.now < deadline else {
+                throw ToolFailure(description: "\(name) did not come to what was waited for: \(said)")
+            }
+            try await Task.sleep(for: .milliseconds(100))
+        }
     }
 
     /// Every file of the data directory that belongs to an image or an instance.

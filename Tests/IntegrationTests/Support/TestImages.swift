@@ -41,6 +41,41 @@ enum TestImages {
         )
     }
 
+    /// A root filesystem tar of Debian's essential packages and some more, from the machine's own package sources.
+    ///
+    /// - Parameters:
+    ///   - packages: Beyond the essential ones.
+    ///   - file: Put into it, at `destination`.
+    ///   - destination: An absolute path in the image.
+    ///   - command: Run in the image when all is there.
+    ///   - image: Where the tar goes.
+    /// - Throws: ``ToolFailure``, where there is no network too.
+    static func debian(
+        _ packages: [String],
+        uploading file: FilePath,
+        to destination: String,
+        then command: String,
+        image: FilePath
+    ) async throws {
+        let lists = "/etc/apt/sources.list.d"
+        let names =
+            FileManager.default.fileExists(atPath: lists)
+            ? try FileManager.default.contentsOfDirectory(atPath: lists).sorted() : []
+        let sources = (["/etc/apt/sources.list"] + names.map { "\(lists)/\($0)" }).filter { path in
+            (path.hasSuffix(".list") || path.hasSuffix(".sources"))
+                && FileManager.default.contents(atPath: path)?.isEmpty == false
+        }
+        let excluded = ["doc", "locale", "man"].map { "--dpkgopt=path-exclude=/usr/share/\($0)/*" }
+        try await tool(
+            "mmdebstrap",
+            ["--quiet", "--variant=essential", "--include=\(packages.joined(separator: ","))"] + excluded + [
+                "--customize-hook=upload \(file) \(destination)",
+                "--customize-hook=chroot \"$1\" \(command)",
+                "bookworm", image.string,
+            ] + sources
+        )
+    }
+
     /// Copies the shared libraries of a program, at their own paths.
     private static func copyLibraries(of program: String, to tree: FilePath) async throws {
         for line in try await tool("ldd", [program]).split(separator: "\n") {
