@@ -85,34 +85,6 @@ import Testing
         }
     }
 
-    @Test func aFullDiskIsSaidAndNothingIsLeft() async throws {
-        try await Scratch.with { scratch in
-            let small = scratch.appending("small")
-            try FileManager.default.createDirectory(atPath: small.string, withIntermediateDirectories: true)
-            try await tool("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", small.string])
-            do {
-                try await PrivateAgent.with(["DATA_DIR": small.string]) { agent async throws in
-                    let tree = try await TestImages.busyboxTree(in: agent.scratch)
-                    try await tool(
-                        "dd",
-                        [
-                            "if=/dev/urandom", "of=\(tree.pushing(FilePath("srv/large")))", "bs=1M", "count=16",
-                            "status=none",
-                        ]
-                    )
-                    let tar = agent.scratch.appending("large.tar")
-                    try await TestImages.tar(tree, to: tar)
-                    #expect(try await agent.refusal("import", tar.string, "large:1").contains("full"))
-                    #expect(try await agent.expect("images", "-q") == "")
-                }
-            } catch {
-                try await tool("umount", ["--lazy", small.string])
-                throw error
-            }
-            try await tool("umount", ["--lazy", small.string])
-        }
-    }
-
     @Test func wrongConfigurationStopsTheStartWithItsNames() async throws {
         let error = await #expect(throws: ToolFailure.self) {
             try await PrivateAgent.with(["PORT": "many", "MAX_OVERLAY_SIZE": "big"]) { _ in }

@@ -158,6 +158,11 @@ public struct MachineRecord: Sendable, Hashable, Codable {
 public enum MachineEvent: Sendable, Hashable {
     case paused
     case resumed
+    /// A disk of the machine cannot grow, since the host's disk is full: the vCPUs stand still, and the guest knows of
+    /// nothing, until ``VirtualMachine/resume()``, which tries the write again.
+    ///
+    /// Reported once for each time that it comes to that; no `paused` and `resumed` go with it.
+    case outOfSpace
     /// The guest asked for a reset; the machine starts again in the same process, or, where its driver says so, exits.
     case reset
     /// The guest's kernel panicked.

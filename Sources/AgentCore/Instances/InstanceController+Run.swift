@@ -7,6 +7,10 @@ extension InstanceController {
     /// Between attempts to reach a guest whose channel was lost.
     private static let reconnectDelays: [Duration] = [.milliseconds(50), .milliseconds(200), .seconds(1)]
 
+    /// Between attempts of a machine whose disk cannot grow.
+    private static let shortestSpacePause = Duration.seconds(1)
+    private static let longestSpacePause = Duration.seconds(8)
+
     /// Follows a machine from now until it is gone, in a task of its own.
     func watch(_ machine: any VirtualMachine) {
         run = Run(machine: machine, watch: Task { await self.follow(machine) })
@@ -14,6 +18,7 @@ extension InstanceController {
 
     private func follow(_ machine: any VirtualMachine) async {
         let boot = instance.boots
+        shortages = 0
         let exited = await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.recordConsole(of: machine) }
             group.addTask { await self.converse(with: machine, boot: boot) }
@@ -21,6 +26,9 @@ extension InstanceController {
             defer { group.cancelAll() }
             for await event in machine.events {
                 if await self.handle(event, of: machine) { return true }
+                if event == .outOfSpace, self.noteShortage() {
+                    group.addTask { await self.resumeWhenThereIsRoom(machine) }
+                }
             }
             return false
         }
@@ -37,6 +45,7 @@ extension InstanceController {
         switch event {
         case .paused: await observe(.paused)
         case .resumed: await observe(.resumed)
+        case .outOfSpace: await observe(.paused)
         case .reset, .poweredOff: logger.debug("machine event", metadata: ["event": "\(event)"])
         case .panicked:
             await observe(.killing(.machineDied, "the guest's kernel panicked; its last words are in the console log"))
@@ -46,6 +55,43 @@ extension InstanceController {
             return true
         }
         return false
+    }
+
+    /// - Returns: Whether it is the first one, so that somebody has to see to it.
+    private func noteShortage() -> Bool {
+        shortages += 1
+        return shortages == 1
+    }
+
+    /// Lets a machine whose disk could not grow try again, until it goes on.
+    ///
+    /// Only a write tells whether there is room enough for it, so the machine is asked to make it again.
+    private func resumeWhenThereIsRoom(_ machine: any VirtualMachine) async {
+        logger.error("machine waits for room on the host's disk")
+        await observe(.problem("the host's disk is full: the machine waits until there is room for its writes"))
+        var pause = Self.shortestSpacePause
+        do {
+            while true {
+                try await context.time.clock.sleep(for: pause)
+                pause = min(pause * 2, Self.longestSpacePause)
+                let seen = shortages
+                do {
+                    try await machine.resume()
+                } catch {
+                    logger.warning("machine not resumed", metadata: ["error": "\(error)"])
+                    continue
+                }
+                try await context.time.clock.sleep(for: Self.shortestSpacePause)
+                if shortages == seen { break }
+            }
+        } catch {
+            // Cancelled: the machine is gone, or the agent stops, and the next one sees to it.
+            return
+        }
+        shortages = 0
+        await observe(.resumed)
+        await observe(.problem(nil))
+        logger.info("machine goes on: there is room on the host's disk")
     }
 
     private func recordConsole(of machine: any VirtualMachine) async {

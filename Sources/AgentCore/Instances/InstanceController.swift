@@ -22,6 +22,8 @@ actor InstanceController {
     var run: Run?
     /// The conversation with its guest, while there is one.
     var channel: (any GuestChannel)?
+    /// How often its machine came to stand still for want of room on the host's disk, since it last went on.
+    var shortages = 0
 
     struct Run {
         let machine: any VirtualMachine

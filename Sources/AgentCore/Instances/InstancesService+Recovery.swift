@@ -89,6 +89,9 @@ extension InstanceController {
             let driver = try context.hypervisors.driver(named: record.hypervisor)
             if let machine = try await driver.adopt(record, instance: id) {
                 logger.info("machine adopted", metadata: ["pid": "\(record.process.pid)"])
+                // The driver reports again that it stands still, and what is still wrong with it comes up again.
+                await observe(.resumed)
+                await observe(.problem(nil))
                 watch(machine)
                 if instance.desired == .stopped { resumeStop() }
                 return

@@ -93,6 +93,9 @@ public final class InMemoryHost: Sendable {
     /// Lets a guest whose behaviour was not to answer do so now.
     public func letGuestAnswer(_ instance: InstanceID) { machine(instance)?.guest.answer() }
 
+    /// An instance's disk cannot grow: its machine stands still until it is resumed.
+    public func runOutOfSpace(_ instance: InstanceID) { machine(instance)?.runOutOfSpace() }
+
     /// The program writes something.
     public func writeOutput(_ text: String, to stream: OutputStream = .stdout, of instance: InstanceID) {
         machine(instance)?.guest.write(Array(text.utf8), to: stream)

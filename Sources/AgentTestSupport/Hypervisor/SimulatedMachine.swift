@@ -5,6 +5,7 @@ import Synchronization
 final class SimulatedMachine: Sendable {
     private struct State {
         var isPaused = false
+        var isOutOfSpace = false
         var exit: ProcessExit?
         /// Console bytes that were written before anyone was attached.
         var earlyConsole: [UInt8] = []
@@ -80,7 +81,20 @@ final class SimulatedMachine: Sendable {
         state.withLock { state in
             guard state.isPaused != paused else { return }
             state.isPaused = paused
+            guard !state.isOutOfSpace else {
+                state.isOutOfSpace = false
+                return
+            }
             _ = state.events?.yield(paused ? .paused : .resumed)
+        }
+    }
+
+    /// Stands still for want of room on the host's disk, without saying that it is paused.
+    func runOutOfSpace() {
+        state.withLock { state in
+            state.isPaused = true
+            state.isOutOfSpace = true
+            _ = state.events?.yield(.outOfSpace)
         }
     }
 

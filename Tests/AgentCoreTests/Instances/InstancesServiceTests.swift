@@ -280,6 +280,24 @@ import Testing
         }
     }
 
+    @Test func aMachineWhoseDiskCannotGrowSaysSoAndGoesOnByItself() async throws {
+        try await AgentWorld.with { world in
+            let instance = try await world.make("web")
+            world.host.fail(.resume, with: AgentError(.unavailable, "not now"))
+            world.host.runOutOfSpace(instance.id)
+            for await change in world.directory.changes(of: instance.id) where change.stateError != nil {
+                #expect(change.state == .paused)
+                #expect(change.stateError?.contains("disk is full") == true)
+                break
+            }
+            for await change in world.directory.changes(of: instance.id) where change.stateError == nil {
+                #expect(change.state == .running)
+                break
+            }
+            #expect(!world.host.isPaused(instance.id))
+        }
+    }
+
     // MARK: Commands in it
 
     @Test func execRunsInARunningInstanceAlone() async throws {

@@ -31,6 +31,16 @@ struct QEMUEventTranslationTests {
         #expect(translate([QMPEvent(name: "SHUTDOWN", guest: true, reason: reason)]) == expected)
     }
 
+    @Test func aDiskThatCannotGrowIsReportedOnceUntilTheMachineGoesOn() {
+        let failure = QMPEvent.outOfSpace
+        let (stop, resume) = (QMPEvent(name: "STOP"), QMPEvent(name: "RESUME"))
+        #expect(translate([failure, failure, stop, failure]) == [.outOfSpace])
+        let again = [failure, stop, resume, failure, stop, resume, stop]
+        #expect(translate(again) == [.outOfSpace, .outOfSpace, .paused])
+        let reported = QMPEvent(name: "BLOCK_IO_ERROR", nospace: false, action: "report")
+        #expect(translate([reported]) == [], "the guest deals with errors that it is told of")
+    }
+
     @Test func unknownEventsAreIgnored() {
         #expect(translate([QMPEvent(name: "RTC_CHANGE"), QMPEvent(name: "")]) == [])
     }

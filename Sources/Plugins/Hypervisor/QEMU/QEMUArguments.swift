@@ -90,7 +90,8 @@ struct QEMUArguments {
         return try ["-blockdev", block.json]
             + device([
                 "driver": "virtio-blk-pci", "drive": .string(node), "serial": .string(disk.serial),
-                "disable-legacy": "on",
+                // A full host disk makes the machine wait for room instead of showing its guest a broken disk.
+                "werror": "enospc", "disable-legacy": "on",
             ])
     }
 

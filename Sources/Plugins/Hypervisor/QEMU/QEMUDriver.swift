@@ -53,7 +53,11 @@ public final class QEMUDriver: HypervisorDriver {
                     returning: QEMUStatus.self
                 )
                 let serial = try await SerialConsole.connect(to: files.console, on: group)
-                if status.status == "paused" { sink.send(.paused) }
+                switch status.status {
+                case "paused": sink.send(.paused)
+                case "io-error": sink.receive(.outOfSpace)
+                default: break
+                }
                 logger.info("qemu adopted", metadata: ["instance": "\(instance)", "pid": "\(record.process.pid)"])
                 return QEMUMachine(
                     record: record,

@@ -7,6 +7,8 @@ struct QEMUEventTranslation {
     private var hasStarted: Bool
     /// What QEMU reports while it goes down (STOP after a panic) is no event either.
     private var isEnding = false
+    /// Stopped by itself since a disk cannot grow, until the vCPUs run again.
+    private var isOutOfSpace = false
 
     init(hasStarted: Bool) {
         self.hasStarted = hasStarted
@@ -16,6 +18,14 @@ struct QEMUEventTranslation {
         switch event.name {
         case "RESUME" where !hasStarted:
             hasStarted = true
+            return nil
+        case "BLOCK_IO_ERROR" where event.nospace == true && event.action == "stop" && !isEnding:
+            // One for each write that was under way; QEMU's STOP comes after the first.
+            defer { isOutOfSpace = true }
+            return isOutOfSpace ? nil : .outOfSpace
+        case "STOP" where isOutOfSpace: return nil
+        case "RESUME" where isOutOfSpace:
+            isOutOfSpace = false
             return nil
         case "STOP" where !isEnding && hasStarted: return .paused
         case "RESUME" where !isEnding: return .resumed

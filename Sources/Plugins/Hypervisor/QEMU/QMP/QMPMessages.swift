@@ -18,7 +18,15 @@ enum QMPMessage: Equatable {
         if let version = envelope.greeting?.version.qemu {
             self = .greeting(version: "\(version.major).\(version.minor).\(version.micro)")
         } else if let name = envelope.event {
-            self = .event(QMPEvent(name: name, guest: envelope.data?.guest, reason: envelope.data?.reason))
+            self = .event(
+                QMPEvent(
+                    name: name,
+                    guest: envelope.data?.guest,
+                    reason: envelope.data?.reason,
+                    nospace: envelope.data?.nospace,
+                    action: envelope.data?.action
+                )
+            )
         } else if let failure = envelope.error {
             self = .failure(id: envelope.id, failure)
         } else if envelope.hasReturn, let id = envelope.id {
@@ -46,14 +54,18 @@ enum QMPMessage: Equatable {
         struct EventData: Decodable {
             var guest: Bool?
             var reason: String?
+            var nospace: Bool?
+            var action: String?
 
-            enum CodingKeys: CodingKey { case guest, reason }
+            enum CodingKeys: CodingKey { case guest, reason, nospace, action }
 
             init(from decoder: any Decoder) throws {
                 // Other events use these words with other types; those are not read.
                 let container = try decoder.container(keyedBy: CodingKeys.self)
                 guest = try? container.decodeIfPresent(Bool.self, forKey: .guest)
                 reason = try? container.decodeIfPresent(String.self, forKey: .reason)
+                nospace = try? container.decodeIfPresent(Bool.self, forKey: .nospace)
+                action = try? container.decodeIfPresent(String.self, forKey: .action)
             }
         }
 
@@ -96,6 +108,13 @@ struct QMPEvent: Equatable, Sendable {
     var guest: Bool?
     /// Why (SHUTDOWN, RESET).
     var reason: String?
+    /// Whether the host's disk is full (BLOCK_IO_ERROR).
+    var nospace: Bool?
+    /// What QEMU does about it: `stop`, `report` or `ignore` (BLOCK_IO_ERROR).
+    var action: String?
+
+    /// A write that the host's disk has no room for, after which the machine stands still.
+    static let outOfSpace = QMPEvent(name: "BLOCK_IO_ERROR", nospace: true, action: "stop")
 }
 
 /// A command on its way to QEMU.
