@@ -1,4 +1,4 @@
-import AgentCore
+public import AgentCore
 import HummingbirdCore
 import HummingbirdTLS
 public import Logging
@@ -18,20 +18,26 @@ public struct AgentHTTPServer: Service {
     }
 
     private let configuration: HTTPConfiguration
+    /// nil serves TCP without it.
+    private let tls: TLSConfiguration?
     private let instances: any InstanceOperations
     private let images: any ImageOperations
     private let information: AgentInformation
     private let logger: Logger
 
     /// Prepares a server; nothing is opened before ``run()``.
+    ///
+    /// - Throws: ``AgentError`` `invalidArgument` `invalid_tls` for a certificate and key that TCP cannot be served with.
     public init(
         configuration: HTTPConfiguration,
         instances: any InstanceOperations,
         images: any ImageOperations,
         information: AgentInformation,
         logger: Logger
-    ) {
+    ) throws(AgentError) {
         self.configuration = configuration
+        // Without a secret there is no TCP, and nothing to secure.
+        tls = configuration.jwtSecret == nil ? nil : try configuration.tls?.settings()
         self.instances = instances
         self.images = images
         self.information = information
@@ -133,15 +139,10 @@ public struct AgentHTTPServer: Service {
             logger.info("listening", metadata: ["address": "\(address)", "port": "\(port)"])
             await onListening(.port(port))
         }
-        guard let tls = configuration.tls else {
+        guard let tls else {
             return listener(.hostname(address, port: port), channel, announce)
         }
-        var settings = TLSConfiguration.makeServerConfiguration(
-            certificateChain: try NIOSSLCertificate.fromPEMFile(tls.certificate.string).map { .certificate($0) },
-            privateKey: .privateKey(try NIOSSLPrivateKey(file: tls.key.string, format: .pem))
-        )
-        settings.minimumTLSVersion = .tlsv12
-        return listener(.hostname(address, port: port), try TLSChannel(channel, tlsConfiguration: settings), announce)
+        return listener(.hostname(address, port: port), try TLSChannel(channel, tlsConfiguration: tls), announce)
     }
 
     private func listener(

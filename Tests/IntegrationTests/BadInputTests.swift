@@ -93,6 +93,16 @@ import Testing
         #expect(error?.description.contains("MAX_OVERLAY_SIZE='big'") == true)
     }
 
+    @Test func aCertificateThatCannotBeReadStopsTheStart() async throws {
+        let error = await #expect(throws: ToolFailure.self) {
+            try await PrivateAgent.with([
+                "JWT_SECRET": "a secret of more than thirty-two bytes, for tests", "PORT": "1",
+                "TLS_CERT": "/no/such.pem", "TLS_KEY": "/no/such.key",
+            ]) { _ in }
+        }
+        #expect(error?.description.contains("TLS_CERT is /no/such.pem") == true, "\(String(describing: error))")
+    }
+
     @Test func aSecondAgentOnTheSameStateIsRefused() async throws {
         try await PrivateAgent.with { agent async throws in
             let error = await #expect(throws: ToolFailure.self) {

@@ -75,7 +75,7 @@ struct StorageConformanceTests {
                 other.file("other")
                 let archive = try scratch.write(other.finished(), to: "archive.tar")
                 let storage = try scratch.storage(insecureRegistries: [registry.host])
-                let client = RegistryClient(
+                let client = try RegistryClient(
                     configuration: storage.configuration,
                     store: storage.store,
                     logger: Logger(label: "test")

@@ -22,7 +22,7 @@ struct RegistryClientTests {
     }
 
     private func withClient<T>(_ storage: Storage, _ body: (RegistryClient) async throws -> T) async throws -> T {
-        let client = RegistryClient(configuration: storage.configuration, store: storage.store, logger: logger)
+        let client = try RegistryClient(configuration: storage.configuration, store: storage.store, logger: logger)
         do {
             let result = try await body(client)
             try await client.shutdown()

@@ -27,7 +27,7 @@ struct RegistryFailureTests {
             insecureRegistries: insecure.union([registry.host]),
             dockerConfig: dockerConfig
         )
-        let client = RegistryClient(
+        let client = try RegistryClient(
             configuration: storage.configuration,
             store: storage.store,
             logger: Logger(label: "test")

@@ -80,6 +80,10 @@ extension AgentConfiguration {
             let hosts = text.split(separator: ",").map { $0.filter { $0 != " " } }
             return hosts.allSatisfy { !$0.contains("/") && !$0.isEmpty } ? hosts : nil
         }
+        static let registryAuthorities = path(
+            "REGISTRY_CA_FILE",
+            "PEM file of authorities that may sign registries' certificates besides those that the host trusts"
+        )
         static let dockerConfigDirectory = path(
             "DOCKER_CONFIG",
             "Directory of Docker's config.json with registry logins; `~/.docker` if empty"
@@ -184,7 +188,8 @@ extension AgentConfiguration {
             Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
             Description(Variables.maximumOverlaySize), Description(Variables.maximumVCPUs),
             Description(Variables.maximumMemory), Description(Variables.bootTimeout),
-            Description(Variables.insecureRegistries), Description(Variables.dockerConfigDirectory),
+            Description(Variables.insecureRegistries), Description(Variables.registryAuthorities),
+            Description(Variables.dockerConfigDirectory),
             Description(Variables.logLevel), Description(Variables.logMaximumSize),
             Description(Variables.logMaximumFiles),
         ]

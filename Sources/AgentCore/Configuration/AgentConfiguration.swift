@@ -42,6 +42,7 @@ public struct AgentConfiguration: Sendable {
     public var maximumMemory: ByteSize
     public var bootTimeout: Duration
     public var insecureRegistries: [String]
+    public var registryAuthorities: FilePath?
     public var dockerConfigDirectory: FilePath?
     public var logLevel: Logger.Level
     public var logMaximumSize: ByteSize
@@ -72,6 +73,7 @@ public struct AgentConfiguration: Sendable {
         let maximumMemory = reader.read(Variables.maximumMemory)
         let bootTimeout = reader.read(Variables.bootTimeout)
         let insecureRegistries = reader.read(Variables.insecureRegistries)
+        let registryAuthorities = reader.read(Variables.registryAuthorities)
         let dockerConfigDirectory = reader.read(Variables.dockerConfigDirectory)
         let logLevel = reader.read(Variables.logLevel)
         let logMaximumSize = reader.read(Variables.logMaximumSize)
@@ -80,7 +82,8 @@ public struct AgentConfiguration: Sendable {
             let runtimeDirectory,
             let socket, let hypervisor, let accelerator, let network, let kernel, let initrd, let qemu,
             let maximumConcurrentBuilds, let maximumOverlaySize, let maximumVCPUs, let maximumMemory, let bootTimeout,
-            let insecureRegistries, let dockerConfigDirectory, let logLevel, let logMaximumSize, let logMaximumFiles
+            let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let logLevel,
+            let logMaximumSize, let logMaximumFiles
         else { throw ConfigurationError(problems: reader.problems) }
         self.port = port
         self.bindAddress = bindAddress
@@ -102,6 +105,7 @@ public struct AgentConfiguration: Sendable {
         self.maximumMemory = maximumMemory
         self.bootTimeout = bootTimeout
         self.insecureRegistries = insecureRegistries
+        self.registryAuthorities = registryAuthorities
         self.dockerConfigDirectory = dockerConfigDirectory
         self.logLevel = logLevel
         self.logMaximumSize = logMaximumSize

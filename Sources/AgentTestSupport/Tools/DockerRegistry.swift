@@ -21,12 +21,14 @@ public struct DockerRegistry: Sendable {
     /// - Parameters:
     ///   - scratch: Where it keeps its data.
     ///   - isProtected: Wants the user `tester` and the password `secret`, as basic authentication.
+    ///   - identity: What it speaks TLS with; nil speaks plain HTTP.
     ///   - body: Runs while it does.
     /// - Returns: What `body` does.
     /// - Throws: What `body` does, and if the registry cannot be started.
     public static func with<T: Sendable>(
         _ scratch: Scratch,
         isProtected: Bool = false,
+        identity: CertificateAuthority.Identity? = nil,
         _ body: @Sendable (DockerRegistry) async throws -> T
     ) async throws -> T {
         let port = try freePort()
@@ -37,6 +39,7 @@ public struct DockerRegistry: Sendable {
             let file = try scratch.write(Array(hash.utf8), to: "htpasswd")
             auth = "auth:\n  htpasswd:\n    realm: test\n    path: \(file)\n"
         }
+        let tls = identity.map { "  tls:\n    certificate: \($0.certificate)\n    key: \($0.key)\n" } ?? ""
         let text = """
             version: 0.1
             log:
@@ -47,7 +50,7 @@ public struct DockerRegistry: Sendable {
             http:
               addr: 127.0.0.1:\(port)
 
-            """ + auth
+            """ + tls + auth
         let file = try scratch.write(Array(text.utf8), to: "registry.yml")
         let result = try await run(
             .name("docker-registry"),

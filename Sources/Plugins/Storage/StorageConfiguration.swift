@@ -9,6 +9,8 @@ public struct StorageConfiguration: Sendable, Hashable {
     ///
     /// All others need TLS.
     public var insecureRegistries: Set<String>
+    /// A PEM file of authorities that may sign registries' certificates besides those that the host trusts; nil for none.
+    public var registryAuthorities: FilePath?
     /// The directory of Docker's `config.json`; nil looks at `DOCKER_CONFIG` and then at `$HOME/.docker`.
     public var dockerConfigDirectory: FilePath?
     /// What an image may ask of this host.
@@ -19,12 +21,14 @@ public struct StorageConfiguration: Sendable, Hashable {
     public init(
         dataDirectory: FilePath,
         insecureRegistries: Set<String> = [],
+        registryAuthorities: FilePath? = nil,
         dockerConfigDirectory: FilePath? = nil,
         imageLimits: ImageLimits = ImageLimits(),
         logLimits: LogLimits = LogLimits()
     ) {
         self.dataDirectory = dataDirectory
         self.insecureRegistries = insecureRegistries
+        self.registryAuthorities = registryAuthorities
         self.dockerConfigDirectory = dockerConfigDirectory
         self.imageLimits = imageLimits
         self.logLimits = logLimits

@@ -1,4 +1,5 @@
 import AgentCore
+import AgentHTTP
 import Foundation
 import HypervisorPlugin
 import Logging
@@ -129,6 +130,18 @@ struct HostCheck {
                 fix: "set JWT_SECRET, or use the unix socket \(configuration.socket) alone"
             )
         }
-        return HostFinding(.ok, "TCP API", "\(configuration.bindAddress):\(configuration.port)")
+        let address = "\(configuration.bindAddress):\(configuration.port)"
+        do {
+            try HTTPConfiguration(agent: configuration).tls?.check()
+        } catch {
+            return HostFinding(
+                .error,
+                "TCP API",
+                "\(error)",
+                fix: "set TLS_CERT and TLS_KEY to a certificate and its key, or neither"
+            )
+        }
+        let isSecure = configuration.tlsCertificate != nil
+        return HostFinding(.ok, "TCP API", "\(address), \(isSecure ? "with" : "without") TLS")
     }
 }

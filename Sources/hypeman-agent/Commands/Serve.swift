@@ -13,6 +13,8 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         // State, disks and logs hold what tenants put there; the socket's mode is set on its own.
         umask(0o077)
+        // A helper that ends without reading what it is told is an error of that call, not the end of the agent.
+        signal(SIGPIPE, SIG_IGN)
         let environment = try Environment.load()
         let configuration = try AgentConfiguration(environment: environment)
         let logger = AgentLog.makeLogger(level: configuration.logLevel)

@@ -81,6 +81,7 @@ extension StorageConfiguration {
         self.init(
             dataDirectory: directory.path,
             insecureRegistries: Set(agent.insecureRegistries),
+            registryAuthorities: agent.registryAuthorities,
             dockerConfigDirectory: agent.dockerConfigDirectory,
             logLimits: LogLimits(maximumSize: agent.logMaximumSize, maximumFiles: agent.logMaximumFiles)
         )

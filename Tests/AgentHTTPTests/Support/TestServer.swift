@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import NIOFoundationCompat
 import NIOHTTP1
+import NIOSSL
 import ServiceLifecycle
 import SystemPackage
 
@@ -20,9 +21,21 @@ struct TestServer: Sendable {
     let images: ScriptedImages
     let directory: FilePath
     let http: HTTPClient
+    /// Of TCP.
+    let scheme: String
 
     /// Runs `body` against a server, and stops it in an orderly way.
-    static func with(_ body: @escaping @Sendable (TestServer) async throws -> Void) async throws {
+    ///
+    /// - Parameters:
+    ///   - tls: What TCP is served with; nil for plain HTTP.
+    ///   - authority: Whom the client of the tests trusts.
+    ///   - body: What is done with it.
+    /// - Throws: What `body` does.
+    static func with(
+        tls: HTTPConfiguration.TLS? = nil,
+        trusting authority: FilePath? = nil,
+        _ body: @escaping @Sendable (TestServer) async throws -> Void
+    ) async throws {
         let directory = FilePath(NSTemporaryDirectory()).appending("hypeman-http-\(UInt64.random(in: 0...UInt64.max))")
         let archives = directory.appending("archives")
         try FileManager.default.createDirectory(atPath: archives.string, withIntermediateDirectories: true)
@@ -30,8 +43,8 @@ struct TestServer: Sendable {
         let instances = ScriptedInstances()
         let images = ScriptedImages(directory: archives)
         let socket = directory.appending("agent.sock")
-        let server = AgentHTTPServer(
-            configuration: HTTPConfiguration(socketPath: socket, port: 0, jwtSecret: secret),
+        let server = try AgentHTTPServer(
+            configuration: HTTPConfiguration(socketPath: socket, port: 0, jwtSecret: secret, tls: tls),
             instances: instances,
             images: images,
             information: AgentInformation(version: "1.2.3", hypervisors: [], providesNetwork: false),
@@ -44,7 +57,12 @@ struct TestServer: Sendable {
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
             )
         )
-        let http = HTTPClient(eventLoopGroupProvider: .singleton)
+        var client = TLSConfiguration.makeClientConfiguration()
+        if let authority { client.trustRoots = .file(authority.string) }
+        var settings = HTTPClient.Configuration(tlsConfiguration: client)
+        // A connection that cannot be made is what a test wants to see.
+        settings.connectionPool.retryConnectionEstablishment = false
+        let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             do {
@@ -64,7 +82,8 @@ struct TestServer: Sendable {
                         instances: instances,
                         images: images,
                         directory: directory,
-                        http: http
+                        http: http,
+                        scheme: tls == nil ? "http" : "https"
                     )
                 )
                 try await http.shutdown()
@@ -112,7 +131,7 @@ struct TestServer: Sendable {
         var base = "http+unix://\(PercentEncoding.encode(socket.string))"
         var all = headers
         if let token {
-            base = "http://127.0.0.1:\(port)"
+            base = "\(scheme)://127.0.0.1:\(port)"
             if let token { all.append(("Authorization", "Bearer \(token)")) }
         }
         var request = HTTPClientRequest(url: base + path)

@@ -10,11 +10,13 @@ extension Scratch {
         limits: ImageLimits = ImageLimits(),
         data: FilePath? = nil,
         insecureRegistries: Set<String> = [],
+        registryAuthorities: FilePath? = nil,
         dockerConfig: FilePath? = nil
     ) throws -> Storage {
         let configuration = StorageConfiguration(
             dataDirectory: data ?? appending("data"),
             insecureRegistries: insecureRegistries,
+            registryAuthorities: registryAuthorities,
             dockerConfigDirectory: dockerConfig ?? appending("no-docker-config"),
             imageLimits: limits
         )

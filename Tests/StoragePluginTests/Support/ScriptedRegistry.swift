@@ -11,6 +11,7 @@ final class ScriptedRegistry: Sendable {
     struct Request: Sendable {
         var path: String
         var headers: [String: String]
+        var body: [UInt8] = []
     }
 
     struct Response: Sendable {
@@ -85,6 +86,15 @@ final class ScriptedRegistry: Sendable {
                 in: .whitespaces
             )
         }
+        let blank = Array("\r\n\r\n".utf8)
+        let end = bytes.indices.first { bytes[$0...].starts(with: blank) }.map { $0 + blank.count } ?? bytes.count
+        let length = request.headers["content-length"].flatMap { Int($0) } ?? 0
+        while bytes.count < end + length {
+            let count = recv(connection, &buffer, buffer.count, 0)
+            guard count > 0 else { return }
+            bytes += buffer[..<count]
+        }
+        request.body = Array(bytes[end...])
         let before = seen.withLock { seen in
             defer { seen.append(request) }
             return seen.filter { $0.path == request.path }.count

@@ -89,6 +89,20 @@ struct DockerCredentials {
         )
     }
 
+    /// The end of a pipe to read a short text from: all of it is in there already, so that a helper may end without
+    /// reading it.
+    private static func pipe(holding text: String) throws -> FileDescriptor {
+        let (reading, writing) = try FileDescriptor.pipe()
+        do {
+            // A new pipe has room for that (PIPE_BUF, pipe(7)).
+            _ = try writing.closeAfter { try writing.writeAll(text.utf8.prefix(4096)) }
+            return reading
+        } catch {
+            try reading.close()
+            throw error
+        }
+    }
+
     private func ask(_ helper: String, for server: String) async throws -> RegistryCredentials? {
         guard !helper.isEmpty,
             helper.utf8.allSatisfy({ $0 == 45 || $0 == 95 || (48...57).contains($0) || (97...122).contains($0 | 32) })
@@ -105,16 +119,35 @@ struct DockerCredentials {
             result = try await run(
                 .name(program),
                 arguments: ["get"],
-                input: .string(server),
+                input: .fileDescriptor(try Self.pipe(holding: server), closeAfterSpawningProcess: true),
                 output: .bytes(limit: 1 << 20),
                 error: .discarded
             )
         } catch {
             throw AgentError(.unavailable, "the credential helper \(program) cannot be run", cause: error)
         }
-        // It ends with 1 if it knows none.
-        guard result.terminationStatus.isSuccess else { return nil }
-        let answer = try OCI.decode(Answer.self, from: result.standardOutput, what: "the answer of \(program)")
+        guard result.terminationStatus.isSuccess else {
+            // A helper says on stdout why it gives nothing (docker-credential-helpers); this one is no failure.
+            let words = String(decoding: result.standardOutput.prefix(500), as: UTF8.self)
+            if words.hasPrefix("credentials not found in native keychain") { return nil }
+            throw AgentError(
+                .unavailable,
+                code: "credential_helper_failed",
+                "the credential helper \(program) gives nothing for \(server): "
+                    + (words.split(whereSeparator: \.isNewline).first.map(String.init) ?? "\(result.terminationStatus)")
+            )
+        }
+        let answer: Answer
+        do {
+            answer = try OCI.decode(Answer.self, from: result.standardOutput, what: "the answer of \(program)")
+        } catch {
+            throw AgentError(
+                .unavailable,
+                code: "credential_helper_failed",
+                "the credential helper \(program) does not answer as Docker's helpers do",
+                cause: error
+            )
+        }
         return answer.username == "<token>"
             ? .identityToken(answer.secret) : .password(user: answer.username, password: answer.secret)
     }

@@ -2,6 +2,8 @@ public import AgentCore
 import AsyncHTTPClient
 public import Logging
 import NIOCore
+import NIOSSL
+import SystemPackage
 
 /// Gets images from registries over the OCI distribution API (distribution-spec v1.1, and Docker's of the same shape).
 ///
@@ -16,11 +18,15 @@ public final class RegistryClient: ImageRegistry {
     private let client: HTTPClient
     private let transport: RegistryTransport
 
-    public init(configuration: StorageConfiguration, store: ContentStore, logger: Logger) {
+    /// A client that has spoken to nobody yet; ``shutdown()`` ends it.
+    ///
+    /// - Throws: ``AgentError`` `invalidArgument` `invalid_tls` if the authorities of the configuration cannot be read.
+    public init(configuration: StorageConfiguration, store: ContentStore, logger: Logger) throws(AgentError) {
         self.configuration = configuration
         self.store = store
         self.logger = logger
         var http = HTTPClient.Configuration(
+            tlsConfiguration: try Self.tls(trusting: configuration.registryAuthorities),
             redirectConfiguration: .disallow,
             timeout: .init(connect: .seconds(15), read: .seconds(60)),
             decompression: .disabled
@@ -33,6 +39,22 @@ public final class RegistryClient: ImageRegistry {
             authenticator: RegistryAuthenticator(credentials: DockerCredentials(configuration)),
             insecureRegistries: configuration.insecureRegistries
         )
+    }
+
+    private static func tls(trusting authorities: FilePath?) throws(AgentError) -> TLSConfiguration {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        guard let authorities else { return tls }
+        do {
+            tls.additionalTrustRoots = [.certificates(try NIOSSLCertificate.fromPEMFile(authorities.string))]
+        } catch {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_tls",
+                "REGISTRY_CA_FILE is \(authorities), which cannot be read as PEM certificates",
+                cause: error
+            )
+        }
+        return tls
     }
 
     /// Closes the connections; nothing may be asked for afterwards.

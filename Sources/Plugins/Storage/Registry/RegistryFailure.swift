@@ -75,12 +75,7 @@ struct RegistryFailure: Error {
             )
             isPassing = false
         case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
-            self.error = AgentError(
-                .unavailable,
-                code: "tls_failed",
-                "no secure connection to \(registry) can be made; a registry without TLS has to be listed as insecure in the configuration",
-                cause: error
-            )
+            self.error = Self.insecure(error, registry: registry)
             isPassing = false
         default:
             self.error = AgentError(
@@ -91,5 +86,22 @@ struct RegistryFailure: Error {
             )
             isPassing = true
         }
+    }
+
+    /// For a connection that cannot be secured, by what is to be done about it.
+    private static func insecure(_ error: any Error, registry: String) -> AgentError {
+        // NIOSSL keeps BoringSSL's reasons to itself but for their names.
+        let words = "\(error)"
+        let message =
+            if words.contains("CERTIFICATE_VERIFY_FAILED") {
+                "the certificate of \(registry) is not signed by an authority that this host trusts; "
+                    + "give the authority's certificate in REGISTRY_CA_FILE"
+            } else if error is NIOSSLExtraError {
+                "the certificate of \(registry) is for another name; use the name that it is for"
+            } else {
+                "no secure connection to \(registry) can be made; "
+                    + "a registry without TLS has to be listed in INSECURE_REGISTRIES"
+            }
+        return AgentError(.unavailable, code: "tls_failed", message, cause: error)
     }
 }
