@@ -56,6 +56,35 @@ import Testing
         }
     }
 
+    @Test func namesOfOneDigestShareTheRootDiskUntilTheLastGoes() async throws {
+        try await Scratch.with { scratch in
+            let layout = try await TestImages.layered(in: scratch)
+            try await DockerRegistry.with(scratch) { registry async throws in
+                try await registry.push(layout, as: "one:1")
+                try await registry.push(layout, as: "two:1")
+                let (one, two) = ("\(registry.host)/one:1", "\(registry.host)/two:1")
+                try await PrivateAgent.with(["INSECURE_REGISTRIES": registry.host]) { agent async throws in
+                    try await agent.expect("pull", one)
+                    let files = try agent.leftFiles()
+                    try await agent.expect("pull", two)
+                    try await agent.expect("import", layout.string, "three:1")
+                    let shared = try agent.leftFiles()
+                    #expect(Set(shared) == Set(files), "one root disk for all: \(shared), not \(files)")
+                    try await agent.expect("rmi", one)
+                    try await agent.expect("run", "-d", "--name", "two", "--memory", "128MB", two)
+                    try await agent.expect("rmi", two)
+                    #expect(try await agent.expect("exec", "two", "ls", "/srv") == "old\nowned")
+                    try await agent.expect("run", "-d", "--name", "three", "--memory", "128MB", "three:1")
+                    #expect(try await agent.refusal("rmi", "three:1").contains("is used by instance"))
+                    #expect(try await agent.expect("exec", "three", "ls", "/srv") == "old\nowned")
+                    try await agent.expect("rm", "-f", "two", "three")
+                    try await agent.expect("rmi", "three:1")
+                    #expect(try agent.leftFiles() == [])
+                }
+            }
+        }
+    }
+
     /// Exit codes, separate outputs, large streams, and what is killed with its caller.
     private func checkCommands(_ agent: PrivateAgent) async throws {
         try await agent.expect("exec", "app", "sh", "-c", "exit 42", code: 42)

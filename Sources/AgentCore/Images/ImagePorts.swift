@@ -109,6 +109,8 @@ public protocol ImageArchiveReader: Sendable {
 public protocol ImageBuilder: Sendable {
     /// Builds the root disk of an image; one that is there already is used as it is.
     ///
+    /// The layers are not needed afterwards, and kept no longer than another image needs them.
+    ///
     /// The disk appears under its final name complete or not at all, also over `kill -9`.
     ///
     /// - Returns: Its path and size.

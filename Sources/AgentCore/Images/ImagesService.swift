@@ -122,7 +122,12 @@ public final class ImagesService: Sendable {
             )
             shareDisk(with: &image)
             try await put(image)
-            if image.status != .ready { startBuilding(fetched) }
+            if image.status == .ready {
+                // The disk is there: this only lets go of the layers that were taken in once more.
+                _ = try await builder.build(fetched, progress: { _ in })
+            } else {
+                startBuilding(fetched)
+            }
             return self.image(named: image.name) ?? image
         }
     }

@@ -1,0 +1,66 @@
+import AgentCore
+import AgentTestSupport
+import Testing
+
+struct ImagesServiceTests {
+    private let second = "docker.io/library/second:2"
+
+    /// Makes the world's image known under a second name.
+    private func shareDigest(_ world: AgentWorld) async throws -> ImageReference {
+        let reference = try ImageReference(second)
+        world.pictures.publish(
+            FetchedImage(
+                digest: Fixtures.digest(),
+                configuration: ImageConfiguration(entrypoint: ["/bin/server"]),
+                layers: []
+            ),
+            as: reference
+        )
+        return reference
+    }
+
+    @Test func aSecondNameOfADigestIsReadyAtOnceAndOutlivesTheFirst() async throws {
+        try await AgentWorld.with { world in
+            let first = try ImageReference(AgentWorld.imageName)
+            let reference = try await shareDigest(world)
+            let image = try await world.images.pull(reference)
+            let known = try world.images.get(first)
+            #expect(image.status == .ready && image.digest == known.digest)
+            #expect(world.pictures.calls(of: .fetch) == 1 && world.pictures.calls(of: .build) == 1)
+            try await world.images.delete(first)
+            #expect(world.pictures.builtDisks == [image.digest])
+            let request = CreateInstanceRequest(name: try InstanceName("web"), image: reference)
+            let instance = try await world.instances.create(request)
+            _ = try await world.wait(instance.id, for: .running)
+            let error = await #expect(throws: AgentError.self) { try await world.images.delete(reference) }
+            #expect(error?.code == "image_in_use")
+            try await world.instances.delete("web")
+            try await world.images.delete(reference)
+            #expect(world.pictures.builtDisks == [])
+        }
+    }
+
+    @Test func twoNamesOfADigestShareOneConversionThatOutlivesTheFirst() async throws {
+        try await AgentWorld.with { world in
+            let (one, two) = (try ImageReference("one:1"), try ImageReference("two:1"))
+            let fetched = FetchedImage(
+                digest: Fixtures.digest("b"),
+                configuration: ImageConfiguration(entrypoint: ["/bin/server"]),
+                layers: []
+            )
+            for name in [one, two] { world.pictures.publish(fetched, as: name) }
+            let release = world.pictures.hold(.build)
+            _ = try await world.images.pull(one)
+            let before = world.pictures.calls(of: .fetch)
+            #expect(try await world.images.pull(two).status != .ready)
+            // It waits for what is under way before it looks for what nobody needs.
+            let images = world.images
+            async let deletion: Void = images.delete(one)
+            while images.list().contains(where: { $0.name == one.description }) { await Task.yield() }
+            release()
+            try await deletion
+            #expect(try await world.images.wait(two).status == .ready)
+            #expect(world.pictures.calls(of: .fetch) <= before + 1)
+        }
+    }
+}
