@@ -15,6 +15,8 @@ final class ErofsDataArea {
     private var allocator = BlockAllocator(start: 1)
     private var spoolBuffer: [UInt8] = []
     private var spooled = 0
+    /// Where the bytes end that were ever written; behind it all is zero already.
+    private var writtenEnd = 0
     private var window: (offset: Int, bytes: [UInt8]) = (0, [])
 
     /// The first block behind everything.
@@ -97,7 +99,8 @@ final class ErofsDataArea {
             if piece.isEmpty { break }
             let direct = min(piece.count, max(0, inBlocks - done))
             if direct > 0 {
-                try write(UnsafeRawBufferPointer(rebasing: piece[..<direct]), at: contents.start * blockSize + done)
+                let bytes = UnsafeRawBufferPointer(rebasing: piece[..<direct])
+                try writeLeavingHoles(bytes, at: contents.start * blockSize + done)
             }
             if direct < piece.count { try spool(UnsafeRawBufferPointer(rebasing: piece[direct...])) }
             done += piece.count
@@ -110,7 +113,35 @@ final class ErofsDataArea {
         return contents
     }
 
+    /// Writes what is not zero, by the blocks of the disk: large files are often empty for the most part, and zeros that
+    /// nobody writes take no room on the host.
+    private func writeLeavingHoles(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+        let blockSize = ErofsFormat.blockSize
+        var start = 0
+        var position = 0
+        while position < bytes.count {
+            let end = min(bytes.count, position + blockSize - (offset + position) % blockSize)
+            let isHole = offset + position >= writtenEnd && Self.isZero(bytes[position..<end])
+            if isHole {
+                if start < position {
+                    try write(UnsafeRawBufferPointer(rebasing: bytes[start..<position]), at: offset + start)
+                }
+                start = end
+            }
+            position = end
+        }
+        if start < bytes.count { try write(UnsafeRawBufferPointer(rebasing: bytes[start...]), at: offset + start) }
+    }
+
+    private static func isZero(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
+        let bytes = UnsafeRawBufferPointer(rebasing: bytes)
+        guard let base = bytes.baseAddress, bytes.first == 0 else { return bytes.isEmpty }
+        // Equal to itself one further, and so to its first byte.
+        return memcmp(base, base + 1, bytes.count - 1) == 0
+    }
+
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+        writtenEnd = max(writtenEnd, offset + bytes.count)
         try Files.translating("cannot write \(path)") { try Files.write(bytes, to: disk, at: offset) }
     }
 
