@@ -4,6 +4,7 @@ import Logging
 struct InstanceContext: Sendable {
     let configuration: InstancesConfiguration
     let runtime: RuntimeDirectories
+    let changes: DirectoryChanges
     let store: any StateStore
     let directory: InstanceDirectory
     let images: ImagesService

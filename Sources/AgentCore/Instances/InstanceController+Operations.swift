@@ -135,6 +135,8 @@ extension InstanceController {
 
     /// Makes sure that no machine of this instance's is left, nor its network device, nor its directory.
     func removeMachine() async {
+        // The driver removes its file.
+        await recordMachineOutput(whole: true)
         let path = context.runtime.path(of: id)
         do {
             let name = instance.machine?.hypervisor ?? instance.hypervisor ?? instance.specification.hypervisor
@@ -155,9 +157,8 @@ extension InstanceController {
                 logger.error("network not detached", metadata: ["error": "\(error)"])
             }
         }
-        let output = context.runtime.machineOutput(of: id)
+        await recordMachineOutput(whole: true)
         do {
-            if !output.isEmpty { try await context.logs.append(output, at: context.time.now(), to: id, source: .vmm) }
             try context.runtime.remove(id)
         } catch {
             logger.error("runtime directory not removed", metadata: ["error": "\(error)"])

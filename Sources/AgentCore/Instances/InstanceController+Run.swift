@@ -10,6 +10,8 @@ extension InstanceController {
     /// Between attempts of a machine whose disk cannot grow.
     private static let shortestSpacePause = Duration.seconds(1)
     private static let longestSpacePause = Duration.seconds(8)
+    /// Between two looks at what a VMM says; what comes meanwhile is taken over at the second.
+    private static let machineOutputPause = Duration.milliseconds(200)
 
     /// Follows a machine from now until it is gone, in a task of its own.
     func watch(_ machine: any VirtualMachine) {
@@ -21,6 +23,7 @@ extension InstanceController {
         shortages = 0
         let exited = await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.recordConsole(of: machine) }
+            group.addTask { await self.followMachineOutput() }
             group.addTask { await self.converse(with: machine, boot: boot) }
             group.addTask { await self.enforceBootTimeout(of: machine) }
             defer { group.cancelAll() }
@@ -101,6 +104,41 @@ extension InstanceController {
             } catch {
                 logger.warning("console not recorded", metadata: ["error": "\(error)"])
             }
+        }
+    }
+
+    /// Takes over what the VMM itself says, as it says it, until the task is cancelled.
+    private func followMachineOutput() async {
+        let writes = context.changes.writes(to: RuntimeDirectories.machineOutputName, in: context.runtime.path(of: id))
+        await recordMachineOutput(whole: false)
+        for await _ in writes {
+            await recordMachineOutput(whole: false)
+            do {
+                // A guest can make its VMM complain without end.
+                try await context.time.clock.sleep(for: Self.machineOutputPause)
+            } catch {
+                return
+            }
+        }
+    }
+
+    /// Takes over what there is of it.
+    ///
+    /// The position is noted after the log has it: an agent that is killed between the two writes a stretch twice rather
+    /// than never.
+    func recordMachineOutput(whole: Bool) async {
+        do {
+            while let (read, position) = try context.runtime.machineOutput(of: id, whole: whole) {
+                var bytes = read
+                // Nothing follows any more, and the next boot begins a line of its own.
+                if whole, bytes.count < RuntimeDirectories.machineOutputPiece, bytes.last != UInt8(ascii: "\n") {
+                    bytes.append(UInt8(ascii: "\n"))
+                }
+                try await context.logs.append(bytes, at: context.time.now(), to: id, source: .vmm)
+                try context.runtime.noteMachineOutput(of: id, upTo: position)
+            }
+        } catch {
+            logger.warning("the VMM's output is not recorded", metadata: ["error": "\(error)"])
         }
     }
 

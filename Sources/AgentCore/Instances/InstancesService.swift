@@ -29,6 +29,7 @@ public final class InstancesService: Sendable {
         self.context = InstanceContext(
             configuration: configuration,
             runtime: RuntimeDirectories(root: configuration.runtimeDirectory),
+            changes: DirectoryChanges(logger: logger),
             store: store,
             directory: directory,
             images: images,
