@@ -17,6 +17,8 @@ public final class LivenessHandler: ChannelInboundHandler {
 
     private let interval: TimeAmount
     private let patience: TimeAmount
+    private let onAnswer: (TimeAmount) -> Void
+    private var pinged = NIODeadline.distantPast
     private var timer: Scheduled<Void>?
 
     /// Makes a handler that goes after NIOHTTP2Handler.
@@ -24,9 +26,11 @@ public final class LivenessHandler: ChannelInboundHandler {
     /// - Parameters:
     ///   - interval: From an answer to the next ping.
     ///   - patience: From a ping to its answer at the latest.
-    public init(interval: TimeAmount, patience: TimeAmount) {
+    ///   - onAnswer: Told how long each answer took, on the event loop.
+    public init(interval: TimeAmount, patience: TimeAmount, onAnswer: @escaping (TimeAmount) -> Void = { _ in }) {
         self.interval = interval
         self.patience = patience
+        self.onAnswer = onAnswer
     }
 
     public func handlerAdded(context: ChannelHandlerContext) {
@@ -43,13 +47,17 @@ public final class LivenessHandler: ChannelInboundHandler {
     }
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if case .ping(_, ack: true) = unwrapInboundIn(data).payload { pingLater(context: context) }
+        if case .ping(_, ack: true) = unwrapInboundIn(data).payload {
+            onAnswer(NIODeadline.now() - pinged)
+            pingLater(context: context)
+        }
         context.fireChannelRead(data)
     }
 
     private func pingLater(context: ChannelHandlerContext) {
         schedule(after: interval, context: context) { [self] in
             let ping = HTTP2Frame(streamID: .rootStream, payload: .ping(HTTP2PingData(), ack: false))
+            pinged = .now()
             context.writeAndFlush(wrapOutboundOut(ping), promise: nil)
             schedule(after: patience, context: context) {
                 context.fireErrorCaught(PeerSilent())
