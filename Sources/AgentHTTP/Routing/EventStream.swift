@@ -8,7 +8,8 @@ extension Response {
     /// Server-sent events in the one form that existing clients parse: `data: <json>`, an empty line, nothing else.
     ///
     /// The stream goes on as long as `elements` does. It ends early when the client goes away, and is finished in an
-    /// orderly way when the agent stops.
+    /// orderly way when the agent stops. To notice a client that goes away the rest of the connection is given up, and
+    /// the header says so: a client that keeps the connection for its next request would find it closed under it.
     static func events<Elements: AsyncSequence & Sendable, Event: Encodable>(
         _ elements: Elements,
         for call: Call,
@@ -18,7 +19,7 @@ extension Response {
         return Response(
             status: .ok,
             headers: [
-                .contentType: "text/event-stream", .cacheControl: "no-cache", .connection: "keep-alive",
+                .contentType: "text/event-stream", .cacheControl: "no-cache", .connection: "close",
                 .xAccelBuffering: "no",
             ],
             body: ResponseBody { writer in

@@ -162,6 +162,18 @@ import Testing
         }
     }
 
+    /// A client that took the connection for one to keep would find its next request cut off, some of the time.
+    @Test func connectionOfAFollowedLogIsNotKept() async throws {
+        try await TestServer.with { server async throws in
+            server.instances.add("a")
+            for _ in 0..<200 {
+                let answer = try await server.request(.GET, "/instances/a/logs?follow=true")
+                #expect(answer.headers["connection"] == ["close"])
+                #expect(try await server.request(.POST, "/instances/a/stop").status == 200)
+            }
+        }
+    }
+
     @Test func followedLogEndsWithItsClient() async throws {
         let (ended, end) = AsyncStream<Void>.makeStream()
         try await TestServer.with { server async throws in
