@@ -60,6 +60,14 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
     public var mode: Mode
     /// The image's program with what the instance overrides.
     public var program: GuestProgram
+    /// Whether the program's stdin, stdout and stderr are a pseudo-terminal.
+    ///
+    /// Its output comes as stdout then. In mode exec only.
+    @FalseIfAbsent public var terminal: Bool
+    /// Whether the host may send the program input.
+    ///
+    /// Otherwise there is nothing to be read, ever. In mode exec only.
+    @FalseIfAbsent public var openStandardInput: Bool
     /// Virtio serial of the disk that holds the read-only root, erofs.
     public var rootDisk: String
     /// Virtio serial of the writable disk, ext4, whose upper directory lies over the root.
@@ -76,6 +84,8 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
         session: String,
         mode: Mode,
         program: GuestProgram,
+        terminal: Bool = false,
+        openStandardInput: Bool = false,
         rootDisk: String,
         overlayDisk: String,
         network: Network?,
@@ -87,6 +97,8 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
         self.session = session
         self.mode = mode
         self.program = program
+        self.terminal = terminal
+        self.openStandardInput = openStandardInput
         self.rootDisk = rootDisk
         self.overlayDisk = overlayDisk
         self.network = network

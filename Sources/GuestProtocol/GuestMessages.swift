@@ -6,6 +6,12 @@ public enum GuestProtocolVersion {
     public static let oldest = 1
 }
 
+/// Abilities of a guest beyond those of its protocol's version, as in ``GuestHello/features``.
+public enum GuestFeature {
+    /// Input for the program, see `GuestRoute.attach`.
+    public static let attach = "attach"
+}
+
 /// The answer to the host's first request in a session.
 public struct GuestHello: Codable, Sendable, Hashable {
     /// The version that the guest speaks.

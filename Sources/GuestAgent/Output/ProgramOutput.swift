@@ -20,14 +20,20 @@ final class ProgramOutput {
     /// Whether the program has ended and nothing more will come from its pipes.
     var isComplete: Bool { programEnded && open == 0 }
 
-    /// Starts to read one of the two pipes.
-    func read(_ descriptor: Int32, as stream: OutputStream, on eventLoop: any EventLoop) {
+    /// Starts to read one of the two pipes, or the terminal.
+    func read(
+        _ descriptor: Int32,
+        as stream: OutputStream,
+        on eventLoop: any EventLoop,
+        onEnd: @escaping () -> Void = {}
+    ) {
         open += 1
         let reader = PipeReader(
             canRead: { [unowned self] in subscriber == nil || !buffer.isFull },
             onBytes: { [unowned self] bytes in append(bytes, of: stream) },
             onEnd: { [unowned self] in
                 open -= 1
+                onEnd()
                 pump()
             }
         )

@@ -16,6 +16,7 @@ final class AgentStream: ChannelInboundHandler {
     private let agent: GuestAgent
     private var context: ChannelHandlerContext?
     private var command: ExecSession?
+    private var input: ProgramInput?
     private var outputReader: OutputReader?
     private var decoder = GuestFrameDecoder()
     private var inboundPaused = false
@@ -44,6 +45,8 @@ final class AgentStream: ChannelInboundHandler {
         outputReader = nil
         command?.kill()
         command = nil
+        input?.detach(self)
+        input = nil
         context.fireChannelInactive()
     }
 
@@ -104,6 +107,7 @@ final class AgentStream: ChannelInboundHandler {
         guard let context, !ended else { return }
         ended = true
         command = nil
+        input = nil
         context.writeAndFlush(
             wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))),
             promise: nil
@@ -148,16 +152,26 @@ final class AgentStream: ChannelInboundHandler {
             if isComplete { return respond(400, message: "no command in the request") }
             guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
             command = ExecSession(agent: agent, stream: self)
+        case .attach:
+            guard let input = agent.input else {
+                return respond(409, message: "the program does not run, or has neither a terminal nor an open stdin")
+            }
+            respondHeaders(200)
+            self.input = input
+            input.attach(self)
         }
     }
 
     private func receive(_ bytes: ByteBuffer, isLast: Bool) {
-        guard let command else { return }
+        guard command != nil || input != nil else { return }
         decoder.append(bytes.readableBytesView)
         do {
-            while let frame = try decoder.next() { try command.receive(frame) }
-            if isLast { command.endInput() }
-        } catch let error as ExecRefusal where !command.hasStarted {
+            while let frame = try decoder.next() {
+                try command?.receive(frame)
+                input?.receive(frame)
+            }
+            if isLast { endOfRequest() }
+        } catch let error as ExecRefusal where command?.hasStarted == false {
             self.command = nil
             respond(400, message: error.message)
         } catch {
@@ -165,11 +179,19 @@ final class AgentStream: ChannelInboundHandler {
         }
     }
 
+    /// For a command that is the end of its stdin; whoever is attached to the program only lets go of it.
+    private func endOfRequest() {
+        command?.endInput()
+        guard let input else { return }
+        input.detach(self)
+        finish()
+    }
+
     private func hello() -> GuestHello {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
-            features: [],
+            features: [GuestFeature.attach],
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
         )
     }

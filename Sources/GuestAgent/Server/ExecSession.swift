@@ -57,7 +57,7 @@ final class ExecSession {
             if let pid { Glibc.kill(-pid, Int32(number)) }
         case .resize:
             guard let terminal, let size = try? GuestJSON.decode(TerminalSize.self, from: frame.payload) else { return }
-            hypeman_set_window_size(terminal, UInt16(clamping: size.rows), UInt16(clamping: size.columns))
+            PseudoTerminal.resize(terminal, to: size)
         default: break
         }
     }
@@ -147,24 +147,17 @@ final class ExecSession {
     }
 
     private func launchOnTerminal(_ plan: LaunchPlan, size: TerminalSize) throws(LaunchFailure) {
-        var controller: Int32 = -1
-        var terminal: Int32 = -1
-        let result = hypeman_open_terminal(&controller, &terminal)
-        guard result == 0 else {
-            throw LaunchFailure(code: 126, message: "no terminal to be had: \(String(cString: strerror(-result)))")
-        }
-        defer { close(terminal) }
-        hypeman_set_window_size(controller, UInt16(clamping: size.rows), UInt16(clamping: size.columns))
-        fchown(terminal, plan.identity.uid, gid_t.max)
+        let ends = try PseudoTerminal(size: size, owner: plan.identity.uid)
+        defer { close(ends.terminal) }
         do {
-            try launch(plan, input: terminal, output: terminal, error: terminal, terminal: true)
+            try launch(plan, input: ends.terminal, output: ends.terminal, error: ends.terminal, terminal: true)
         } catch {
-            close(controller)
+            close(ends.controller)
             throw error
         }
-        self.terminal = controller
-        startInput(dup(controller), isTerminal: true)
-        read(controller, as: .stdout)
+        terminal = ends.controller
+        startInput(dup(ends.controller), isTerminal: true)
+        read(ends.controller, as: .stdout)
     }
 
     private func launch(

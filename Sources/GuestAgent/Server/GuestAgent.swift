@@ -13,6 +13,9 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     /// This release of hypeman-init.
     public static let version = "0.1.0"
 
+    /// A terminal's size until somebody who is attached says theirs.
+    private static let initialSize = TerminalSize(rows: 24, columns: 80)
+
     /// The loop that everything happens on.
     public let eventLoop: any EventLoop
     /// Succeeds when the host has stored the program's exit.
@@ -27,6 +30,8 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     private var program: Int32?
     /// Whether commands can be run: before, they would find the initrd where they expect the image.
     private(set) var acceptsCommands = false
+    /// Where input for the program goes, while it runs and if it takes any.
+    private(set) var input: ProgramInput?
     private var connections: [ObjectIdentifier: any Channel] = [:]
 
     /// Makes an agent.
@@ -191,26 +196,76 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
             configuration.program,
             users: users(),
             hostname: configuration.hostname,
-            terminal: false
+            terminal: configuration.terminal
         )
-        let input = hypeman_open("/dev/null", O_RDONLY)
+        return configuration.terminal ? try launchOnTerminal(plan) : try launchOnPipes(plan)
+    }
+
+    private func launchOnTerminal(_ plan: LaunchPlan) throws(LaunchFailure) -> Int32 {
+        let ends = try PseudoTerminal(size: GuestAgent.initialSize, owner: plan.identity.uid)
+        let terminal = ends.terminal
+        let pid: Int32
+        do {
+            pid = try launchProgram(plan, input: terminal, output: terminal, error: terminal)
+        } catch {
+            close(ends.controller)
+            close(terminal)
+            throw error
+        }
+        let input = ProgramInput(
+            input: configuration.openStandardInput ? dup(ends.controller) : nil,
+            terminal: terminal,
+            on: eventLoop
+        )
+        self.input = input
+        output.read(ends.controller, as: .stdout, on: eventLoop) { input.closeTerminal() }
+        return pid
+    }
+
+    private func launchOnPipes(_ plan: LaunchPlan) throws(LaunchFailure) -> Int32 {
+        var inputs: (read: Int32, write: Int32) = (-1, -1)
+        if configuration.openStandardInput {
+            hypeman_pipe(&inputs.read, &inputs.write)
+        } else {
+            inputs.read = hypeman_open("/dev/null", O_RDONLY)
+        }
         var outputs: [(read: Int32, write: Int32)] = []
         for _ in OutputStream.allCases {
             var pair: (read: Int32, write: Int32) = (-1, -1)
             hypeman_pipe(&pair.read, &pair.write)
             outputs.append(pair)
         }
-        defer { for descriptor in [input] + outputs.map(\.write) { close(descriptor) } }
+        defer { for descriptor in [inputs.read] + outputs.map(\.write) { close(descriptor) } }
         for (stream, pair) in zip(OutputStream.allCases, outputs) { output.read(pair.read, as: stream, on: eventLoop) }
-        return try launch(
+        do {
+            let pid = try launchProgram(plan, input: inputs.read, output: outputs[0].write, error: outputs[1].write)
+            if configuration.openStandardInput {
+                input = ProgramInput(input: inputs.write, terminal: nil, on: eventLoop)
+            }
+            return pid
+        } catch {
+            if inputs.write >= 0 { close(inputs.write) }
+            throw error
+        }
+    }
+
+    private func launchProgram(
+        _ plan: LaunchPlan,
+        input: Int32,
+        output: Int32,
+        error: Int32
+    ) throws(LaunchFailure) -> Int32 {
+        try launch(
             plan,
             input: input,
-            output: outputs[0].write,
-            error: outputs[1].write,
-            terminal: false
+            output: output,
+            error: error,
+            terminal: configuration.terminal
         ) { [self] status in
             program = nil
-            output.finish()
+            self.input?.end()
+            self.input = nil
+            self.output.finish()
             events.append(.exited(GuestExit(status: status)))
         }
     }

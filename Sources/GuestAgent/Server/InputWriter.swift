@@ -12,6 +12,7 @@ final class InputWriter {
     private var early: [ByteBuffer] = []
     private var waiting = 0
     private var isFinished = false
+    private var isAbandoned = false
 
     init(isTerminal: Bool, onWaiting: @escaping (Int) -> Void) {
         self.isTerminal = isTerminal
@@ -24,6 +25,8 @@ final class InputWriter {
             .takingOwnershipOfDescriptor(output: descriptor)
             .assumeIsolated()
             .whenSuccess { [self] channel in
+                // A program that was over at once.
+                guard !isAbandoned else { return channel.close(promise: nil) }
                 self.channel = channel
                 for buffer in early { send(buffer) }
                 early = []
@@ -52,6 +55,7 @@ final class InputWriter {
     /// Nobody reads any more.
     func abandon() {
         isFinished = true
+        isAbandoned = true
         channel?.close(promise: nil)
         early = []
     }

@@ -11,7 +11,7 @@ public struct GuestFrame: Sendable, Hashable {
 
         /// Host to guest, the first in the body of an exec: an ``ExecRequest`` as JSON.
         public static let request = Kind(rawValue: 0x01)
-        /// Host to guest: bytes for stdin.
+        /// Host to guest: bytes for stdin, of a command or, in the body of an attach, of the program.
         public static let stdin = Kind(rawValue: 0x02)
         /// Host to guest: end of file on stdin; no payload.
         public static let stdinEnd = Kind(rawValue: 0x03)

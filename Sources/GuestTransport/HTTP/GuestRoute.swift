@@ -14,12 +14,15 @@ public enum GuestRoute: Sendable, Hashable {
     case signal(UInt64?)
     /// A command, its frames both ways.
     case exec
+    /// Input for the program: frames of stdin, its end, and the terminal's size. The answer has no frames and ends with
+    /// the program; the request's own end says nothing of the program's stdin, which stays open for the next.
+    case attach
 
     /// The request's method.
     public var method: String {
         switch self {
         case .hello, .events, .output: "GET"
-        case .acknowledgeOutput, .acknowledgeExit, .signal, .exec: "POST"
+        case .acknowledgeOutput, .acknowledgeExit, .signal, .exec, .attach: "POST"
         }
     }
 
@@ -34,6 +37,7 @@ public enum GuestRoute: Sendable, Hashable {
         case .signal(let number?): "/v1/signal?number=\(number)"
         case .signal(nil): "/v1/signal"
         case .exec: "/v1/exec"
+        case .attach: "/v1/attach"
         }
     }
 
@@ -65,6 +69,7 @@ public enum GuestRoute: Sendable, Hashable {
             guard let value = number("number") else { return nil }
             self = .signal(value)
         case ("POST", "/v1/exec") where query == nil: self = .exec
+        case ("POST", "/v1/attach") where query == nil: self = .attach
         default: return nil
         }
     }
