@@ -111,7 +111,10 @@ public struct AgentHTTPServer: Service {
             + ImageRoutes(images: images).routes
             + [ImportRoute(images: images, threads: .singleton).route]
             + InstanceRoutes(instances: instances).routes
-            + [LogRoute(instances: instances).route, ExecRoute(instances: instances).route]
+            + [
+                LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
+                AttachRoute(instances: instances).route,
+            ]
             + UnimplementedRoutes.routes
     }
 

@@ -14,12 +14,17 @@ public protocol InstanceOperations: Sendable {
     func delete(_ reference: String) async throws
     func wait(_ reference: String, for state: InstanceState, timeout: Duration) async throws -> InstanceWaitResult
     func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess
+    func attach(
+        _ reference: String,
+        _ request: AttachInstanceRequest,
+        patience: Duration
+    ) async throws -> any GuestConversation
     func logs(
         _ reference: String,
         source: LogSource,
         tail: Int?,
         follow: Bool
-    ) throws(AgentError) -> AsyncThrowingStream<LogLine, any Error>
+    ) async throws(AgentError) -> AsyncThrowingStream<LogLine, any Error>
 }
 
 /// What the routes need of ``ImagesService``, whose documentation is the contract.

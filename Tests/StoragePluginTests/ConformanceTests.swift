@@ -25,6 +25,12 @@ struct StorageConformanceTests {
     @Test func logFollowingEndsWithTheInstance() async throws {
         try await withLogs { try await $0.followingEndsWithTheInstance() }
     }
+    @Test func logFollowingEndsWithTheRun() async throws {
+        try await withLogs { try await $0.followingEndsWithTheRun() }
+    }
+    @Test func logFollowingFromNowOnBeginsWithTheUnfinishedLine() async throws {
+        try await withLogs { try await $0.followingFromNowOnBeginsWithTheUnfinishedLine() }
+    }
     @Test func unknownLogIsNotFound() async throws { try await withLogs { try await $0.unknownLogIsNotFound() } }
 
     private func withDisks(_ body: (DiskStoreConformance) async throws -> Void) async throws {

@@ -44,7 +44,7 @@ struct FileInstanceLogsTests {
             #expect(
                 text == "2024-02-29T12:34:56.500000000Z stderr F hello\n2024-02-29T12:34:56.500000000Z stderr P wor\n"
             )
-            let lines = try await logs(scratch).lines(of: id, source: .app, tail: nil, follow: false).reduce(into: []) {
+            let lines = try await logs(scratch).lines(of: id, source: .app, tail: nil, follow: .none).reduce(into: []) {
                 $0.append($1)
             }
             #expect(lines.first?.time == time && lines.first?.stream == .stderr)
@@ -64,11 +64,11 @@ struct FileInstanceLogsTests {
                 let again = try logs(scratch)
                 let position = try await again.outputPosition(of: id, boot: 1)
                 #expect(position == 4)
-                #expect(try await texts(again.lines(of: id, source: .app, tail: nil, follow: false)) == ["one"])
+                #expect(try await texts(again.lines(of: id, source: .app, tail: nil, follow: .none)) == ["one"])
             }
             let last = try logs(scratch)
             try await last.append(output("two\n", at: 4), at: Fixtures.time, to: id, boot: 1)
-            #expect(try await texts(last.lines(of: id, source: .app, tail: nil, follow: false)) == ["one", "two"])
+            #expect(try await texts(last.lines(of: id, source: .app, tail: nil, follow: .none)) == ["one", "two"])
         }
     }
 
@@ -82,7 +82,7 @@ struct FileInstanceLogsTests {
             let again = try logs(scratch)
             #expect(try await again.outputPosition(of: id, boot: 1) == 4)
             try await again.append(output("two\n", at: 4), at: Fixtures.time, to: id, boot: 1)
-            #expect(try await texts(again.lines(of: id, source: .app, tail: nil, follow: false)) == ["one", "two"])
+            #expect(try await texts(again.lines(of: id, source: .app, tail: nil, follow: .none)) == ["one", "two"])
             let third = try logs(scratch)
             #expect(try await third.outputPosition(of: id, boot: 1) == 8)
         }
@@ -92,7 +92,7 @@ struct FileInstanceLogsTests {
         try await Scratch.with { scratch in
             let id = InstanceID.random()
             let logs = try logs(scratch, maximumSize: 2000, files: 2)
-            var follower = logs.lines(of: id, source: .app, tail: nil, follow: true).makeAsyncIterator()
+            var follower = await logs.lines(of: id, source: .app, tail: nil, follow: .untilRemoved).makeAsyncIterator()
             var offset = 0
             for index in 0..<300 {
                 let text = "line \(index)\n"
@@ -105,10 +105,10 @@ struct FileInstanceLogsTests {
                 $0.hasPrefix("app.log")
             }
             #expect(names.count == 3)
-            let kept = try await texts(logs.lines(of: id, source: .app, tail: nil, follow: false))
+            let kept = try await texts(logs.lines(of: id, source: .app, tail: nil, follow: .none))
             #expect(kept.last == "line 299" && kept.count > 50 && kept.count < 200)
             // A tail over several files.
-            let tail = try await texts(logs.lines(of: id, source: .app, tail: 60, follow: false))
+            let tail = try await texts(logs.lines(of: id, source: .app, tail: 60, follow: .none))
             #expect(tail == (240..<300).map { "line \($0)" })
         }
     }
@@ -125,7 +125,7 @@ struct FileInstanceLogsTests {
                 return io.split(separator: "\n").first { $0.hasPrefix("rchar:") }.flatMap { Int($0.dropFirst(7)) } ?? 0
             }
             let before = try read()
-            let tail = try await texts(logs.lines(of: id, source: .console, tail: 10, follow: false))
+            let tail = try await texts(logs.lines(of: id, source: .console, tail: 10, follow: .none))
             #expect(tail.count == 10 && tail.last == "the end")
             print(
                 "tail of a log of \((20 * chunk.utf8.count) >> 20) MiB: \((try read() - before) >> 10) KiB read by all tests meanwhile"
@@ -144,10 +144,10 @@ struct FileInstanceLogsTests {
                 try await logs.append(output(text, at: offset, stream), at: Fixtures.time, to: id, boot: 1)
                 offset += text.utf8.count
             }
-            #expect(try await texts(logs.lines(of: id, source: .app, tail: 1, follow: false)) == ["out put"])
-            #expect(try await texts(logs.lines(of: id, source: .app, tail: 2, follow: false)) == ["err", "out put"])
+            #expect(try await texts(logs.lines(of: id, source: .app, tail: 1, follow: .none)) == ["out put"])
+            #expect(try await texts(logs.lines(of: id, source: .app, tail: 2, follow: .none)) == ["err", "out put"])
             #expect(
-                try await texts(logs.lines(of: id, source: .app, tail: 3, follow: false)) == ["old", "err", "out put"]
+                try await texts(logs.lines(of: id, source: .app, tail: 3, follow: .none)) == ["old", "err", "out put"]
             )
         }
     }
@@ -160,7 +160,7 @@ struct FileInstanceLogsTests {
             try await logs.append(output(long + "\nshort\n", at: 0), at: Fixtures.time, to: id, boot: 1)
             var text = ""
             var parts = 0
-            for try await line in logs.lines(of: id, source: .app, tail: nil, follow: false) {
+            for try await line in await logs.lines(of: id, source: .app, tail: nil, follow: .none) {
                 #expect(line.bytes.count <= 32 << 10)
                 text += String(decoding: line.bytes, as: UTF8.self) + (line.isPartial ? "" : "\n")
                 parts += 1
@@ -173,7 +173,7 @@ struct FileInstanceLogsTests {
         try await Scratch.with { scratch in
             let id = InstanceID.random()
             let logs = try logs(scratch)
-            var follower = logs.lines(of: id, source: .app, tail: nil, follow: true).makeAsyncIterator()
+            var follower = await logs.lines(of: id, source: .app, tail: nil, follow: .untilRemoved).makeAsyncIterator()
             try await logs.append(output("password: ", at: 0), at: Fixtures.time, to: id, boot: 1)
             let prompt = try await follower.next()
             #expect(prompt?.isPartial == true && prompt?.bytes == Array("password: ".utf8))
@@ -190,7 +190,9 @@ struct FileInstanceLogsTests {
             let (began, signal) = AsyncStream.makeStream(of: Void.self)
             try await logs.append(output("one\n", at: 0), at: Fixtures.time, to: id, boot: 1)
             let task = Task {
-                for try await _ in logs.lines(of: id, source: .app, tail: nil, follow: true) { signal.yield() }
+                for try await _ in await logs.lines(of: id, source: .app, tail: nil, follow: .untilRemoved) {
+                    signal.yield()
+                }
             }
             var iterator = began.makeAsyncIterator()
             await iterator.next()
@@ -211,7 +213,7 @@ struct FileInstanceLogsTests {
             #expect(error?.kind == .storageFull)
             #expect(try await logs.outputPosition(of: id, boot: 1) == 4)
             try await logs.append(output("two\n", at: 4), at: Fixtures.time, to: id, boot: 1)
-            #expect(try await texts(logs.lines(of: id, source: .app, tail: nil, follow: false)) == ["one", "two"])
+            #expect(try await texts(logs.lines(of: id, source: .app, tail: nil, follow: .none)) == ["one", "two"])
         }
     }
 }

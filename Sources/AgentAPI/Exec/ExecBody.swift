@@ -30,20 +30,11 @@ public struct ExecBody: Encodable, Sendable, Hashable {
         tty = try reader.boolean("tty")
         env = try reader.dictionary("env")
         cwd = try reader.string("cwd")
-        timeout = try reader.integer("timeout")
-        waitForAgent = try reader.integer("wait_for_agent")
+        timeout = try reader.seconds("timeout")
+        waitForAgent = try reader.seconds("wait_for_agent")
         user = try reader.string("user")
         stdin = try reader.boolean("stdin")
-        rows = try reader.integer("rows")
-        cols = try reader.integer("cols")
+        (rows, cols) = try reader.terminalSize()
         try reader.finish()
-        for (name, value) in [("timeout", timeout), ("wait_for_agent", waitForAgent)] {
-            guard let value, !(0...31_536_000).contains(value) else { continue }
-            throw FieldError(.invalid, field: name, "field '\(name)' must be a number of seconds from 0 to a year")
-        }
-        for (name, value) in [("rows", rows), ("cols", cols)] {
-            guard let value, !(1...65_535).contains(value) else { continue }
-            throw FieldError(.invalid, field: name, "field '\(name)' must be from 1 to 65535")
-        }
     }
 }

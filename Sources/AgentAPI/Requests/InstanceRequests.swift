@@ -1,6 +1,6 @@
 /// The body of `POST /instances`.
 ///
-/// `user` and `working_dir` are this agent's own; the rest are the fields of existing clients. Of those that this agent
+/// `user`, `working_dir`, `tty` and `stdin_open` are this agent's own; the rest are the fields of existing clients. Of those that this agent
 /// does not act on, only values that ask for nothing are accepted.
 public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     public struct Network: Encodable, Sendable, Hashable {
@@ -22,9 +22,14 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     public var tags: [String: String]?
     public var hypervisor: String?
     public var network: Network?
+    /// Give the program a terminal.
+    public var tty: Bool?
+    /// Keep the program's stdin open for whoever attaches.
+    public var stdinOpen: Bool?
 
     enum CodingKeys: String, CodingKey {
-        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network
+        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty
+        case stdinOpen = "stdin_open"
         case overlaySize = "overlay_size"
         case workingDirectory = "working_dir"
     }
@@ -49,6 +54,8 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         workingDirectory = try reader.string("working_dir")
         tags = try reader.dictionary("tags")
         hypervisor = try reader.string("hypervisor")
+        tty = try reader.boolean("tty")
+        stdinOpen = try reader.boolean("stdin_open")
         if var inner = try reader.object("network") {
             network = Network(enabled: try inner.boolean("enabled"))
             try inner.notImplemented("bandwidth_download")

@@ -33,6 +33,9 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var workingDirectory: String?
     public var tags: [String: String]?
     public var network: Network
+    /// Whether the program has a terminal, and whether its stdin is open; `false` where it isn't said.
+    public var tty: Bool?
+    public var stdinOpen: Bool?
     public var hypervisor: String?
     public var hasSnapshot: Bool
     public var createdAt: Date
@@ -45,7 +48,8 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var phaseDurations: [String: Int]?
 
     enum CodingKeys: String, CodingKey {
-        case id, name, image, state, size, vcpus, env, entrypoint, cmd, user, tags, network, hypervisor
+        case id, name, image, state, size, vcpus, env, entrypoint, cmd, user, tags, network, hypervisor, tty
+        case stdinOpen = "stdin_open"
         case stateError = "state_error"
         case hotplugSize = "hotplug_size"
         case overlaySize = "overlay_size"

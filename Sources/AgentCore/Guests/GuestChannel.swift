@@ -38,33 +38,55 @@ public protocol GuestChannel: Sendable {
     ///   A program that cannot be started is no error: it exits with 126 or 127 and a message.
     func exec(_ request: ExecRequest) async throws -> any GuestProcess
 
+    /// A way into the program's stdin and terminal, beside others that there may be.
+    ///
+    /// - Throws: `invalidState` if the program does not run, or has neither a terminal nor an open stdin; `notSupported`
+    ///   if the guest is too old to know of it; `unavailable` if the connection is lost.
+    func attach() async throws -> any GuestInput
+
     /// Ends the connection; commands that run through it are killed by the guest. Idempotent.
     func close() async
 }
 
-/// A command in a guest.
-///
-/// It is killed when this value's connection ends or ``kill()`` is called.
-public protocol GuestProcess: Sendable {
-    /// What it writes, to one consumer, who is waited for: a slow one slows the command down. After the last output
-    /// comes its exit, once, and the stream ends.
-    var events: AsyncThrowingStream<GuestProcessEvent, any Error> { get }
-
+/// Input for a process in a guest, in the order in which it is given.
+public protocol GuestInput: Sendable {
     /// Sends bytes to its stdin; returns when they are on their way and there is room for more.
     ///
-    /// - Throws: `invalidState` once stdin is closed or the command has ended.
+    /// - Throws: `invalidState` once stdin was closed here, or the process is known to have ended.
     func write(_ bytes: [UInt8]) async throws
-    /// End of file on stdin. Idempotent.
+    /// End of file on stdin, for good unless it is a terminal. Idempotent.
     func closeInput() async throws
     /// A new size for its terminal; ignored if it has none.
     func resize(_ size: TerminalSize) async throws
-    /// Sends a signal to its process group.
+    /// The caller leaves; returns at once. Idempotent.
+    ///
+    /// That kills a command, and means nothing to an instance's program: its stdin stays open for the next.
+    func leave() async
+}
+
+/// A process in a guest with its output, its input and its end.
+public protocol GuestConversation: GuestInput {
+    /// What it writes, to one consumer. After the last output comes its exit, once, and the stream ends.
+    var events: AsyncThrowingStream<GuestProcessEvent, any Error> { get }
+    /// Sends it a signal.
     func signal(_ number: Int) async throws
+}
+
+/// A command in a guest.
+///
+/// It is killed when this value's connection ends or ``kill()`` is called. The consumer of its events is waited for: a
+/// slow one slows the command down. A signal goes to its process group.
+public protocol GuestProcess: GuestConversation {
     /// Kills it and what it started; returns at once. Idempotent.
     func kill() async
 }
 
-/// What a command in a guest reports.
+extension GuestProcess {
+    /// Nobody waits for a command without its caller.
+    public func leave() async { await kill() }
+}
+
+/// What a process in a guest reports.
 public enum GuestProcessEvent: Sendable, Hashable {
     case output(OutputStream, [UInt8])
     case exited(GuestExit)

@@ -11,9 +11,25 @@ extension GuestConfiguration {
     /// Programs that are PID 1 themselves.
     private static let systemd: Set<String> = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd"]
 
+    /// How an instance's program is run.
+    ///
+    /// - Throws: `invalidArgument` `systemd_without_terminal` if it is systemd, and is to have a terminal or stdin.
+    static func mode(of program: GuestProgram, _ specification: InstanceSpecification) throws(AgentError) -> Mode {
+        guard let name = program.arguments.first, systemd.contains(name) else { return .exec }
+        guard !specification.terminal, !specification.openStandardInput else {
+            throw AgentError(
+                .invalidArgument,
+                code: "systemd_without_terminal",
+                "\(name) is PID 1 of its guest and has neither a terminal nor stdin; use exec for a shell beside it"
+            )
+        }
+        return .systemd
+    }
+
     /// What the guest is told for one boot of an instance.
     ///
-    /// - Throws: `invalidArgument` `no_command` if neither the image nor the instance says what to run.
+    /// - Throws: `invalidArgument` `no_command` if neither the image nor the instance says what to run, or as
+    ///   ``mode(of:_:)`` does.
     init(
         _ instance: Instance,
         image: ImageConfiguration,
@@ -26,8 +42,10 @@ extension GuestConfiguration {
             instance: instance.id.rawValue,
             hostname: instance.name.rawValue,
             session: session,
-            mode: program.arguments.first.map(Self.systemd.contains) == true ? .systemd : .exec,
+            mode: try Self.mode(of: program, instance.specification),
             program: program,
+            terminal: instance.specification.terminal,
+            openStandardInput: instance.specification.openStandardInput,
             rootDisk: DiskSerial.root,
             overlayDisk: DiskSerial.overlay,
             network: Self.network(of: instance, on: network),

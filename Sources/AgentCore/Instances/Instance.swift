@@ -1,3 +1,5 @@
+public import GuestProtocol
+
 public import struct Foundation.Date
 
 /// The states of an instance; the names are the wire format of existing clients.
@@ -47,6 +49,10 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
     public var bandwidth: BandwidthLimits
     /// No two instances have the same host port and transport.
     public var publishedPorts: [PublishedPort]
+    /// Whether the program has a terminal.
+    @FalseIfAbsent public var terminal: Bool
+    /// Whether the program's stdin stays open for whoever attaches.
+    @FalseIfAbsent public var openStandardInput: Bool
 
     public init(
         name: InstanceName,
@@ -64,7 +70,9 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         hypervisor: HypervisorName? = nil,
         networkEnabled: Bool = false,
         bandwidth: BandwidthLimits = BandwidthLimits(),
-        publishedPorts: [PublishedPort] = []
+        publishedPorts: [PublishedPort] = [],
+        terminal: Bool = false,
+        openStandardInput: Bool = false
     ) {
         self.name = name
         self.image = image
@@ -82,6 +90,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         self.networkEnabled = networkEnabled
         self.bandwidth = bandwidth
         self.publishedPorts = publishedPorts
+        self.terminal = terminal
+        self.openStandardInput = openStandardInput
     }
 }
 

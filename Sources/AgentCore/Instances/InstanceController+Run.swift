@@ -246,13 +246,29 @@ extension InstanceController {
 
     /// Runs a command in the guest.
     func exec(_ request: ExecRequest, patience: Duration) async throws -> any GuestProcess {
+        try await runningChannel(patience: patience).exec(request)
+    }
+
+    /// Opens a way into the program's stdin and terminal.
+    func attach(patience: Duration) async throws -> any GuestInput {
+        try instance.checkAttachable()
+        return try await runningChannel(patience: patience).attach()
+    }
+
+    /// Sends a signal to the program.
+    func signal(_ number: Int) async throws {
+        try await runningChannel(patience: .zero).signalProgram(number)
+    }
+
+    /// The conversation with the guest of an instance that runs, or does soon.
+    private func runningChannel(patience: Duration) async throws -> any GuestChannel {
         if instance.state == .initializing || instance.state == .created {
             _ = try await wait(within: patience) { $0.state != .initializing && $0.state != .created }
         }
         guard instance.state == .running else {
             throw AgentError(
                 .invalidState,
-                "instance '\(instance.name)' is \(instance.state.rawValue); commands run only in a Running one"
+                "instance '\(instance.name)' is \(instance.state.rawValue); that needs a Running one"
             )
         }
         guard let channel else {
@@ -261,6 +277,6 @@ extension InstanceController {
                 "the guest of instance '\(instance.name)' does not answer at present; try again"
             )
         }
-        return try await channel.exec(request)
+        return channel
     }
 }

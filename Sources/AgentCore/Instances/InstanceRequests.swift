@@ -1,3 +1,5 @@
+public import GuestProtocol
+
 /// What a caller asks for when creating an instance; everything but name and image has a default.
 public struct CreateInstanceRequest: Sendable, Hashable {
     public var name: InstanceName
@@ -18,6 +20,10 @@ public struct CreateInstanceRequest: Sendable, Hashable {
     public var hypervisor: HypervisorName?
     /// nil means whatever the agent's network offers.
     public var networkEnabled: Bool?
+    /// Give the program a terminal.
+    public var terminal = false
+    /// Keep the program's stdin open for whoever attaches.
+    public var openStandardInput = false
 
     public init(name: InstanceName, image: ImageReference) {
         self.name = name
@@ -33,6 +39,19 @@ public struct StartInstanceRequest: Sendable, Hashable {
     public init(entrypoint: [String]? = nil, command: [String]? = nil) {
         self.entrypoint = entrypoint
         self.command = command
+    }
+}
+
+/// How somebody attaches to an instance's program.
+public struct AttachInstanceRequest: Sendable, Hashable {
+    /// The size of the caller's terminal, nil if that is not to be told.
+    public var size: TerminalSize?
+    /// Begin with the whole log so far; otherwise with a line that has no end yet, and what comes from now on.
+    public var includesLog: Bool
+
+    public init(size: TerminalSize? = nil, includesLog: Bool = false) {
+        self.size = size
+        self.includesLog = includesLog
     }
 }
 

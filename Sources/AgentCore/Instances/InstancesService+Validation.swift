@@ -34,9 +34,12 @@ extension InstancesService {
             user: request.user,
             tags: try tags(request.tags),
             hypervisor: request.hypervisor,
-            networkEnabled: try networkEnabled(request.networkEnabled)
+            networkEnabled: try networkEnabled(request.networkEnabled),
+            terminal: request.terminal,
+            openStandardInput: request.openStandardInput
         )
-        _ = try GuestProgram(specification, image: configuration)
+        let program = try GuestProgram(specification, image: configuration)
+        _ = try GuestConfiguration.mode(of: program, specification)
         if let name = request.hypervisor { _ = try context.hypervisors.driver(named: name) }
         return specification
     }

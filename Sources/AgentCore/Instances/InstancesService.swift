@@ -75,14 +75,22 @@ public final class InstancesService: Sendable {
     }
 
     /// An instance's log; see ``InstanceLogs/lines(of:source:tail:follow:)``.
+    ///
+    /// One that is followed ends when the instance is Stopped: nothing of that run is missing then. Of an instance that
+    /// is Stopped already it is what there is.
     public func logs(
         _ reference: String,
         source: LogSource,
         tail: Int?,
         follow: Bool
-    ) throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> {
+    ) async throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> {
         let instance = try get(reference)
-        return context.logs.lines(of: instance.id, source: source, tail: tail, follow: follow)
+        var following = LogFollowing.none
+        if follow {
+            let end = InstanceRunEnd(of: instance, in: context.directory)
+            following = .until { await end.wait() }
+        }
+        return await context.logs.lines(of: instance.id, source: source, tail: tail, follow: following)
     }
 
     // MARK: Changes
@@ -169,6 +177,38 @@ public final class InstancesService: Sendable {
         patience: Duration
     ) async throws -> any GuestProcess {
         try await controller(reference).exec(request, patience: patience)
+    }
+
+    /// Attaches to an instance's program: its output as it is written to the log, its stdin, its terminal's size, its exit.
+    ///
+    /// Several may be attached at a time; each has all of the output, and what they write goes to the one program. Who
+    /// leaves changes nothing for it.
+    ///
+    /// - Parameters:
+    ///   - reference: Which instance.
+    ///   - request: How.
+    ///   - patience: How long to wait for an instance that is still Initializing.
+    /// - Returns: The hold on it; ``GuestInput/leave()`` lets go.
+    /// - Throws: `notSupported` `not_attachable` if the program has neither a terminal nor an open stdin; `invalidState`
+    ///   if it isn't Running.
+    public func attach(
+        _ reference: String,
+        _ request: AttachInstanceRequest,
+        patience: Duration
+    ) async throws -> any GuestConversation {
+        let controller = try controller(reference)
+        let input = try await controller.attach(patience: patience)
+        let end = InstanceRunEnd(of: await controller.instance, in: context.directory)
+        let lines = await context.logs.lines(
+            of: controller.id,
+            source: .app,
+            tail: request.includesLog ? nil : 0,
+            follow: .until { await end.wait() }
+        )
+        if let size = request.size { try await input.resize(size) }
+        return InstanceAttachment(input: input, output: lines, end: end) { number in
+            try await controller.signal(number)
+        }
     }
 
     // MARK: Controllers

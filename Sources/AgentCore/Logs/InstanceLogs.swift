@@ -31,6 +31,16 @@ public struct LogLine: Sendable, Hashable {
     }
 }
 
+/// Whether the reader of a log waits for more of it, and until when.
+public enum LogFollowing: Sendable {
+    /// What there is when its end is reached.
+    case none
+    /// New lines as they come, until the instance is removed.
+    case untilRemoved
+    /// The same, but only until the function returns: what was written by then is still read, and no more is awaited.
+    case until(@Sendable () async -> Void)
+}
+
 /// The logs of instances on the host: bounded, rotated, and readable while they are written.
 public protocol InstanceLogs: Sendable {
     /// How far the program's output of a boot is on disk: the position that comes next.
@@ -47,16 +57,20 @@ public protocol InstanceLogs: Sendable {
     /// Writes text of another source; it is split into lines.
     func append(_ bytes: [UInt8], at time: Date, to instance: InstanceID, source: LogSource) async throws
 
-    /// The last `tail` lines (all of them if nil), and then, if `follow`, new ones as they come.
+    /// The last `tail` lines (all of them if nil), and then new ones as `follow` says.
     ///
-    /// A reader goes at its own pace and holds a bounded amount of memory; lines that are rotated away before it gets
-    /// there are missing. Following ends when the instance is removed.
+    /// What is written after this has returned is among the new ones. A reader goes at its own pace and holds a bounded
+    /// amount of memory; lines that are rotated away before it gets there are missing. Whoever follows is given a line
+    /// that has no end yet as far as it has come.
     ///
     /// - Throws: Through the stream, ``AgentError`` `not_found` with code `log_not_found` if nothing was ever written
-    ///   and `follow` is false.
-    func lines(of instance: InstanceID, source: LogSource, tail: Int?, follow: Bool) -> AsyncThrowingStream<
-        LogLine, any Error
-    >
+    ///   and it is not followed.
+    func lines(
+        of instance: InstanceID,
+        source: LogSource,
+        tail: Int?,
+        follow: LogFollowing
+    ) async -> AsyncThrowingStream<LogLine, any Error>
 
     /// Removes an instance's logs and ends those that follow them. Idempotent.
     func remove(_ instance: InstanceID) async throws

@@ -8,7 +8,7 @@ import ServiceLifecycle
 
 import struct Foundation.Data
 
-/// Serves exec WebSockets.
+/// Serves the WebSockets of exec and attach, which differ in what is opened only.
 struct ExecService: Sendable {
     /// How long an instance that is still starting is waited for where the client doesn't say.
     private static let defaultPatience = Duration.seconds(10)
@@ -18,17 +18,20 @@ struct ExecService: Sendable {
     let instances: any InstanceOperations
     let logger: Logger
 
-    /// Whether an instance can run a command now or soon; why not is told by the plain route.
-    func accepts(_ reference: String) -> Bool {
-        (try? ExecRoute(instances: instances).checkState(reference)) != nil
+    /// Whether what is asked for is possible now or soon; why not is told by the plain route.
+    func accepts(_ target: SessionTarget) -> Bool {
+        switch target.purpose {
+        case .exec: (try? ExecRoute(instances: instances).checkState(target.reference)) != nil
+        case .attach: (try? AttachRoute(instances: instances).checkState(target.reference)) != nil
+        }
     }
 
     /// Runs one session to its end.
     ///
-    /// The command is killed when the client leaves or the agent stops.
+    /// A command is killed when the client leaves or the agent stops.
     func serve(
         _ channel: NIOAsyncChannel<WebSocketFrame, WebSocketFrame>,
-        reference: String,
+        target: SessionTarget,
         framing: ExecFraming,
         peer: Peer
     ) async {
@@ -42,7 +45,7 @@ struct ExecService: Sendable {
                     group.addTask { try await socket.keepAlive() }
                     group.addTask { await socket.waitUntilGone() }
                     group.addTask {
-                        _ = await cancelWhenGracefulShutdown { await run(messages, socket, reference, framing, peer) }
+                        _ = await cancelWhenGracefulShutdown { await run(messages, socket, target, framing, peer) }
                         messages.finish()
                         await socket.close(.normalClosure)
                         try await socket.waitForPeersClose()
@@ -59,35 +62,64 @@ struct ExecService: Sendable {
     private func run(
         _ messages: Handoff<MessageReader.Message>,
         _ socket: ExecSocket,
-        _ reference: String,
+        _ target: SessionTarget,
         _ framing: ExecFraming,
         _ peer: Peer
     ) async {
-        let request: ExecRequest
-        let patience: Duration
+        let open: @Sendable () async throws -> any GuestConversation
         do {
-            (request, patience) = try await Self.request(messages)
+            open = try request(try await Self.first(messages), target)
         } catch {
             await socket.sendIfPossible([framing.refusal(AgentError.wrapping(error, "the first frame did not come"))])
             return
         }
         do {
-            let process = try await instances.exec(reference, request, patience: patience)
+            let process = try await open()
             let outcome = await ExecSession(process: process, messages: messages, socket: socket, framing: framing)
                 .run()
             logger.info(
-                "exec ended",
-                metadata: ["instance": "\(reference)", "peer": "\(peer.description)", "outcome": "\(outcome)"]
+                "session ended",
+                metadata: [
+                    "instance": "\(target.reference)", "for": "\(target.purpose)", "peer": "\(peer.description)",
+                    "outcome": "\(outcome)",
+                ]
             )
         } catch {
             await socket.sendIfPossible(framing.failure(AgentError.wrapping(error, "the command could not be run")))
         }
     }
 
-    /// The first message, which says what to run.
-    private static func request(
-        _ messages: Handoff<MessageReader.Message>
-    ) async throws -> (ExecRequest, Duration) {
+    /// What the first message asks for.
+    private func request(
+        _ bytes: [UInt8],
+        _ target: SessionTarget
+    ) throws -> @Sendable () async throws -> any GuestConversation {
+        func patience(_ seconds: Int?) -> Duration {
+            seconds.map { min(.seconds($0), Self.longestPatience) } ?? Self.defaultPatience
+        }
+        let (instances, reference) = (instances, target.reference)
+        do {
+            switch target.purpose {
+            case .exec:
+                let body = try ExecBody(try APIJSON.fields(Data(bytes)))
+                let (request, patience) = (try ExecRequest(body), patience(body.waitForAgent))
+                return { try await instances.exec(reference, request, patience: patience) }
+            case .attach(let includesLog):
+                let body = try AttachBody(try APIJSON.fields(Data(bytes)))
+                let patience = patience(body.waitForAgent)
+                var request = AttachInstanceRequest(includesLog: includesLog)
+                if let rows = body.rows, let columns = body.cols {
+                    request.size = TerminalSize(rows: rows, columns: columns)
+                }
+                return { [request] in try await instances.attach(reference, request, patience: patience) }
+            }
+        } catch let error as FieldError {
+            throw error.agentError
+        }
+    }
+
+    /// The first message, which says what is wanted.
+    private static func first(_ messages: Handoff<MessageReader.Message>) async throws -> [UInt8] {
         let first = await withTaskGroup(of: MessageReader.Message?.self) { group in
             group.addTask { await messages.next() }
             group.addTask {
@@ -99,19 +131,15 @@ struct ExecService: Sendable {
             return await group.next() ?? nil
         }
         guard let first else { throw CancellationError() }
-        let bytes: [UInt8]
         switch first {
-        case .text(let text): bytes = text
-        case .binary(let data, _): bytes = data
+        case .text(let text): return text
+        case .binary(let data, _): return data
         default:
-            throw AgentError(.invalidArgument, code: "invalid_request", "the first frame must say what to run, as JSON")
-        }
-        do {
-            let body = try ExecBody(try APIJSON.fields(Data(bytes)))
-            let patience = body.waitForAgent.map { min(.seconds($0), longestPatience) } ?? defaultPatience
-            return (try ExecRequest(body), patience)
-        } catch let error as FieldError {
-            throw error.agentError
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_request",
+                "the first frame must say what is wanted, as JSON"
+            )
         }
     }
 

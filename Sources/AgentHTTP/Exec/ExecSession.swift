@@ -4,7 +4,7 @@ import GuestProtocol
 import NIOCore
 import NIOWebSocket
 
-/// One command between a client and a guest: each direction waits for the other end, so memory stays bounded.
+/// One command, or an instance's program, between a client and a guest: each direction waits for the other end, so memory stays bounded.
 struct ExecSession: Sendable {
     /// How a session ended, for the log.
     enum Outcome: Sendable, Hashable, CustomStringConvertible {
@@ -24,14 +24,14 @@ struct ExecSession: Sendable {
     /// The bytes of one frame.
     private static let chunk = 64 << 10
 
-    let process: any GuestProcess
+    let process: any GuestConversation
     let messages: Handoff<MessageReader.Message>
     let socket: ExecSocket
     let framing: ExecFraming
 
     /// Runs until the command ends or the client leaves.
     ///
-    /// The command is dead when this returns.
+    /// Nothing holds on to the guest when this returns: a command is dead then.
     func run() async -> Outcome {
         let outcome = await withTaskGroup(of: Outcome.self) { group in
             group.addTask { await feed() }
@@ -41,9 +41,9 @@ struct ExecSession: Sendable {
             return first
         }
         if case .exited = outcome { return outcome }
-        // Not in this task: it may be cancelled, and the command must be killed all the same.
+        // Not in this task: it may be cancelled, and the guest must hear of it all the same.
         let process = process
-        await Task { await process.kill() }.value
+        await Task { await process.leave() }.value
         return outcome
     }
 

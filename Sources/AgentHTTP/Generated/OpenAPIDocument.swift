@@ -332,7 +332,7 @@ enum OpenAPIDocument {
               description: |
                 Each event is `data: ` and JSON: with format `text` a string, the line; with `record` a `LogRecord`, which keeps
                 the time, the stream, partial lines, and bytes that are no text. A log that is followed ends when the instance is
-                removed.
+                Stopped, with all that its program wrote, or is removed. The connection is closed with the last event.
               parameters:
                 - name: tail
                   in: query
@@ -373,6 +373,31 @@ enum OpenAPIDocument {
                 and `{"type":"signal","signal":15}`; the server's last one is an `ExecOutcome`.
 
                 Frames have at most 1 MiB. The command is killed when the client leaves.
+              responses:
+                "101": { description: The connection is a WebSocket now. }
+                "426": { $ref: "#/components/responses/Error" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/attach:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: attachToInstance
+              tags: [instances]
+              summary: Attach to an instance's program, over a WebSocket.
+              description: |
+                This agent's own. For an instance that was created with `tty` or `stdin_open`; others are answered with
+                `not_attachable`. The client's first frame is the text of an `Attach`; all further frames are those of exec, with
+                and without the subprotocol. With a terminal all output is stdout.
+
+                Output begins with the line that has no end yet (a prompt), or with the whole log where `logs` is true, and goes
+                on to the program's end; the server's last frame says its exit code, when the instance is Stopped. Any number of
+                clients may be attached. The end of stdin is told to the program (on a terminal it is one Control-D); a client that
+                leaves changes nothing for it.
+              parameters:
+                - name: logs
+                  in: query
+                  description: Whether to begin with all that is in the log.
+                  schema: { type: boolean, default: false }
               responses:
                 "101": { description: The connection is a WebSocket now. }
                 "426": { $ref: "#/components/responses/Error" }
@@ -517,6 +542,11 @@ enum OpenAPIDocument {
                 user: { type: string, description: Replaces the image's. }
                 working_dir: { type: string, description: Replaces the image's. }
                 tags: { $ref: "#/components/schemas/TagSet" }
+                tty: { type: boolean, default: false, description: "Give the program a terminal. This agent's own." }
+                stdin_open:
+                  type: boolean
+                  default: false
+                  description: Keep the program's stdin open for those who attach. This agent's own.
                 hypervisor: { type: string, enum: [qemu, cloud-hypervisor, firecracker, vz] }
                 network:
                   type: object
@@ -592,6 +622,8 @@ enum OpenAPIDocument {
                     name: { type: string }
                     ip: { type: string }
                     mac: { type: string }
+                tty: { type: boolean, description: Whether the program has a terminal. }
+                stdin_open: { type: boolean, description: Whether the program's stdin is open for those who attach. }
                 hypervisor: { type: string }
                 has_snapshot: { type: boolean }
                 created_at: { type: string, format: date-time }
@@ -639,6 +671,13 @@ enum OpenAPIDocument {
                 user: { type: string }
                 stdin: { type: boolean, default: true }
                 timeout: { type: integer, description: Seconds after which the command is killed; 0 for never. }
+                wait_for_agent: { type: integer, description: Seconds to wait for an instance that is starting. }
+            Attach:
+              type: object
+              additionalProperties: false
+              properties:
+                rows: { type: integer, minimum: 1, maximum: 65535 }
+                cols: { type: integer, minimum: 1, maximum: 65535 }
                 wait_for_agent: { type: integer, description: Seconds to wait for an instance that is starting. }
             ExecOutcome:
               type: object

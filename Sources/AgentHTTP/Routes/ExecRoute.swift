@@ -11,15 +11,7 @@ struct ExecRoute: Sendable {
     var route: Route {
         Route(.get, Self.path, .scope(Scope(.instance, .write))) { call in
             try checkState(call.subject)
-            var headers = HTTPFields()
-            headers[.upgrade] = "websocket"
-            throw TransportError(
-                status: .upgradeRequired,
-                code: "upgrade_required",
-                message:
-                    "exec is a WebSocket: send an upgrade request (RFC 6455, version 13) as the first on its connection",
-                headers: headers
-            )
+            throw TransportError.upgradeRequired("exec")
         }
     }
 

@@ -50,7 +50,12 @@ struct LogRoute: Sendable {
                 "source '\(name.prefix(50))' is not one of \(known)"
             )
         }
-        let stream = try instances.logs(call.subject, source: source, tail: tail == -1 ? nil : tail, follow: follow)
+        let stream = try await instances.logs(
+            call.subject,
+            source: source,
+            tail: tail == -1 ? nil : tail,
+            follow: follow
+        )
         // A log that does not exist shows when its first line is asked for, and must be a 404 then: once the stream has
         // begun it is too late. A log that is followed may have no first line for long.
         guard !follow else { return PrefixedLines(first: nil, rest: stream) }

@@ -53,6 +53,18 @@ struct TransportError: Error {
     var message: String
     var headers = HTTPFields()
 
+    static func upgradeRequired(_ what: String) -> TransportError {
+        var headers = HTTPFields()
+        headers[.upgrade] = "websocket"
+        return TransportError(
+            status: .upgradeRequired,
+            code: "upgrade_required",
+            message:
+                "\(what) is a WebSocket: send an upgrade request (RFC 6455, version 13) as the first on its connection",
+            headers: headers
+        )
+    }
+
     static func unsupportedMediaType(_ expected: String, got: String) -> TransportError {
         TransportError(
             status: .unsupportedMediaType,

@@ -56,14 +56,21 @@ struct Responder: Sendable {
         if mustClose, await !body.discard(upTo: Self.discardLimit) { throw CancellationError() }
     }
 
-    /// Whether a request may open an exec, before there is a WebSocket: nil means that the plain answer explains why not.
-    func admitsExec(_ uri: String, from peer: Peer, authorization: String?) async -> String? {
+    /// What a request may open a WebSocket for, before there is one: nil means that the plain answer explains why not.
+    func admitsSession(_ uri: String, from peer: Peer, authorization: String?) async -> SessionTarget? {
         guard let target = try? RequestTarget(uri), let (route, parameters) = try? routes.find(.get, target.segments),
-            route.path == ExecRoute.path, let reference = parameters.first,
+            let session = SessionTarget(route, parameters, target.query),
             let identity = try? await authenticator.identify(peer, authorization: authorization),
             identity.allows(route.access)
         else { return nil }
-        return reference
+        return session
+    }
+
+    /// What a request that was admitted is for.
+    func session(_ uri: String) -> SessionTarget? {
+        guard let target = try? RequestTarget(uri), let (route, parameters) = try? routes.find(.get, target.segments)
+        else { return nil }
+        return SessionTarget(route, parameters, target.query)
     }
 
     private func prepare(

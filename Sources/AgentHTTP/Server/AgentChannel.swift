@@ -1,4 +1,5 @@
 import AgentAPI
+import AgentCore
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -9,12 +10,12 @@ import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import NIOWebSocket
 
-/// A connection of the agent's: HTTP/1.1, or a WebSocket if its first request asks for an exec.
+/// A connection of the agent's: HTTP/1.1, or a WebSocket if its first request asks for one.
 struct AgentChannel: ServerChildChannel {
     /// What a connection turned out to be.
     enum Conversation: Sendable {
         case http(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>)
-        case exec(NIOAsyncChannel<WebSocketFrame, WebSocketFrame>, reference: String, framing: ExecFraming)
+        case session(NIOAsyncChannel<WebSocketFrame, WebSocketFrame>, SessionTarget, framing: ExecFraming)
     }
 
     struct Value: ServerChildChannelValue {
@@ -57,8 +58,8 @@ struct AgentChannel: ServerChildChannel {
                     try await responder.respond(to: request, from: peer, writer: writer)
                 })
                 await http.handle(value: channel, logger: logger)
-            case .exec(let channel, let reference, let framing):
-                await exec.serve(channel, reference: reference, framing: framing, peer: value.peer)
+            case .session(let channel, let target, let framing):
+                await exec.serve(channel, target: target, framing: framing, peer: value.peer)
             }
         } catch {
             // The peer left, or was told what is wrong, before its first request was complete.
@@ -132,11 +133,11 @@ struct AgentChannel: ServerChildChannel {
             shouldUpgrade: { channel, head in
                 channel.eventLoop.makeFutureWithTask {
                     guard
-                        let reference = await responder.admitsExec(
+                        let target = await responder.admitsSession(
                             head.uri,
                             from: peer,
                             authorization: head.headers.first(name: "Authorization")
-                        ), exec.accepts(reference)
+                        ), exec.accepts(target)
                     else { return nil }
                     return ExecFraming(offered: head.headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init))
                         .responseHeaders
@@ -146,10 +147,12 @@ struct AgentChannel: ServerChildChannel {
                 channel.eventLoop.makeCompletedFuture {
                     channel.pipeline.syncOperations.removeHandler(negotiation.value, promise: nil)
                     try channel.pipeline.syncOperations.addHandler(HangUpHandler(), position: .first)
-                    let target = try RequestTarget(head.uri)
-                    return .exec(
+                    guard let target = responder.session(head.uri) else {
+                        throw AgentError(.internal, "a WebSocket was admitted for nothing that there is")
+                    }
+                    return .session(
                         try NIOAsyncChannel(wrappingChannelSynchronously: channel),
-                        reference: target.segments.count > 1 ? target.segments[1] : "",
+                        target,
                         framing: ExecFraming(
                             offered: head.headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init)
                         )

@@ -29,6 +29,8 @@ extension InstanceResponse {
         user = specification.user
         workingDirectory = specification.workingDirectory
         tags = specification.tags.isEmpty ? nil : specification.tags
+        tty = specification.terminal
+        stdinOpen = specification.openStandardInput
         hypervisor = (instance.hypervisor ?? specification.hypervisor)?.rawValue
         startedAt = instance.startedAt
         stoppedAt = instance.stoppedAt

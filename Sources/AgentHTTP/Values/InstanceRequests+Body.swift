@@ -27,6 +27,8 @@ extension CreateInstanceRequest {
         tags = body.tags ?? [:]
         networkEnabled = body.network?.enabled
         hypervisor = try Self.hypervisor(body.hypervisor)
+        terminal = body.tty ?? false
+        openStandardInput = body.stdinOpen ?? false
     }
 
     private static func size(_ text: String?, _ field: String) throws(AgentError) -> ByteSize? {

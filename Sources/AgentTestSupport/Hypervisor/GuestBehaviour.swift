@@ -17,6 +17,14 @@ public struct GuestBehaviour: Sendable {
         case refused(AgentError)
     }
 
+    /// What a simulated program does with its stdin.
+    public enum Input: Sendable {
+        /// It has neither that nor a terminal.
+        case none
+        /// It copies it to stdout, and ends with it; a new size of its terminal is written as a line `rows columns`.
+        case echoed
+    }
+
     /// Whether the guest completes the channel's handshake.
     ///
     /// If not, ``InMemoryHost/letGuestAnswer(_:)`` makes it.
@@ -31,6 +39,8 @@ public struct GuestBehaviour: Sendable {
     public var output = ""
     /// Written to the serial console at boot.
     public var console = ""
+    /// The program's stdin.
+    public var input = Input.none
     /// How the program ends by itself, right after its output; nil: it runs on.
     public var exit: GuestExit?
     /// How the program ends when it is signalled; nil: it ignores that.

@@ -3,8 +3,8 @@ import GuestProtocol
 
 /// What every guest channel must do.
 public enum GuestChannelConformance {
-    /// A running machine whose guest starts a program that runs until it is signalled, and has `cat`, `sleep`, `false`
-    /// and `echo`.
+    /// A running machine whose guest starts a program that copies its open stdin to stdout until it ends or a signal
+    /// comes, and has `cat`, `sleep`, `false` and `echo`.
     public struct Subject: Sendable {
         public var machine: any VirtualMachine
 
@@ -53,6 +53,45 @@ public enum GuestChannelConformance {
             let result = try await collect(process)
             try require(result.exit.signal == 15 && result.exit.code == 143, "it ended with \(result.exit)")
             await channel.close()
+        },
+        ConformanceClaim("input reaches the program over one attachment after another, and its end ends it") {
+            subject in
+            let first = try await open(subject)
+            _ = try await firstEvent(first, after: 0)
+            for text in ["one\n", "two\n"] {
+                let input = try await first.attach()
+                try await input.write(Array(text.utf8))
+                _ = try await output(of: first, until: text)
+                await input.leave()
+                await input.leave()
+                do {
+                    try await input.write([0])
+                    throw ConformanceFailure("whoever has left still writes")
+                } catch let error as AgentError where error.kind == .invalidState {}
+            }
+            // Neither those who left nor a lost connection have closed the program's stdin.
+            let abandoned = try await first.attach()
+            await first.close()
+            do {
+                try await abandoned.write([0])
+                throw ConformanceFailure("input goes over a closed channel")
+            } catch let error as AgentError where error.kind == .unavailable {}
+            let second = try await open(subject)
+            let input = try await second.attach()
+            try await input.write(Array("three\n".utf8))
+            try await input.closeInput()
+            try await input.closeInput()
+            let event = try await firstEvent(second, after: 1)
+            guard case .exited(let exit) = event.kind, exit.code == 0 else {
+                throw ConformanceFailure("it is \(event)")
+            }
+            let text = try await output(of: second, until: nil)
+            try require(text.hasSuffix("one\ntwo\nthree\n"), "the program wrote '\(text)'")
+            do {
+                _ = try await second.attach()
+                throw ConformanceFailure("somebody attached to a program that has ended")
+            } catch let error as AgentError where error.kind == .invalidState {}
+            await second.close()
         },
         ConformanceClaim("a closed channel fails what runs through it, and can be opened again") { subject in
             let channel = try await openStarted(subject)
@@ -116,6 +155,20 @@ public enum GuestChannelConformance {
         try await within(.seconds(30), "an event after number \(sequence)") {
             for try await event in channel.events(after: sequence) { return event }
             throw ConformanceFailure("the events ended")
+        }
+    }
+
+    /// The program's output from its beginning until it ends with `end`; nil: to its own end.
+    private static func output(of channel: any GuestChannel, until end: String?) async throws -> String {
+        try await within(.seconds(30), "the output '\(end ?? "")'") {
+            var bytes: [UInt8] = []
+            for try await output in channel.output(from: 0) {
+                bytes += output.bytes
+                let text = String(decoding: bytes, as: UTF8.self)
+                if let end, text.hasSuffix(end) { return text }
+            }
+            guard end == nil else { throw ConformanceFailure("the output ended") }
+            return String(decoding: bytes, as: UTF8.self)
         }
     }
 

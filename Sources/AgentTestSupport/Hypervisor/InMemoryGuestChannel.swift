@@ -53,6 +53,17 @@ final class InMemoryGuestChannel: GuestChannel {
         return process
     }
 
+    func attach() async throws -> any GuestInput {
+        try await enter(.attach)
+        guard case .echoed = guest.behaviour.input, guest.programRuns else {
+            throw AgentError(.invalidState, "the program does not run, or has neither a terminal nor an open stdin")
+        }
+        return SimulatedInput { [guest, connection] in
+            try guest.requireConnection(connection)
+            return guest
+        }
+    }
+
     func close() async { guest.disconnect(connection) }
 
     private func enter(_ call: HypervisorCall) async throws {

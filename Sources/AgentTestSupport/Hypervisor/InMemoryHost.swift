@@ -6,7 +6,7 @@ import Synchronization
 public enum HypervisorCall: String, Sendable, Hashable, CaseIterable {
     case information, start, adopt, reap
     case openGuestChannel, pause, resume, pressPowerButton, kill, counters
-    case acknowledgeOutput, acknowledgeExit, signalProgram, exec
+    case acknowledgeOutput, acknowledgeExit, signalProgram, exec, attach
 }
 
 /// A host that exists in memory: its machines live on when the driver that started them is gone, as real ones do.

@@ -29,6 +29,8 @@ final class SimulatedGuest: Sendable {
 
     static var lost: AgentError { AgentError(.unavailable, "the connection to the guest is lost") }
 
+    var programRuns: Bool { state.withLock { !$0.programHasExited && !$0.isHalted } }
+
     // MARK: Its own life
 
     func boot() {
@@ -90,7 +92,7 @@ final class SimulatedGuest: Sendable {
         let hello = GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: "in-memory",
-            features: [],
+            features: [GuestFeature.attach],
             bootID: bootID
         )
         return InMemoryGuestChannel(hello: hello, guest: self, connection: connection, host: host, instance: instance)

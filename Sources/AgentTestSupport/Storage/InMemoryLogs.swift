@@ -7,9 +7,27 @@ public import struct Foundation.Date
 /// The log port in memory.
 public final class InMemoryLogs: InstanceLogs {
     private struct Log {
-        var lines: [LogLine] = []
-        /// The line of each stream that has no end yet.
-        var open: [OutputStream: LogLine] = [:]
+        /// Lines in the parts in which they were written.
+        var parts: [LogLine] = []
+    }
+
+    /// Puts lines together, each stream's for itself.
+    private struct Assembler {
+        private var open: [OutputStream: LogLine] = [:]
+
+        mutating func add(_ part: LogLine) -> LogLine? {
+            var line = open.removeValue(forKey: part.stream) ?? LogLine(time: part.time, stream: part.stream, bytes: [])
+            line.bytes += part.bytes
+            line.isPartial = part.isPartial
+            guard part.isPartial else { return line }
+            open[part.stream] = line
+            return nil
+        }
+
+        mutating func unfinished() -> [LogLine] {
+            defer { open = [:] }
+            return OutputStream.allCases.compactMap { open[$0] }
+        }
     }
 
     private struct Key: Hashable {
@@ -35,8 +53,10 @@ public final class InMemoryLogs: InstanceLogs {
     /// The whole text of a log, lines joined by newlines.
     public func text(of instance: InstanceID, source: LogSource = .app) -> String {
         state.withLock { state in
-            let lines = state.logs[Key(instance: instance, source: source)]?.lines ?? []
-            return lines.map { String(decoding: $0.bytes, as: UTF8.self) }.joined(separator: "\n")
+            var assembler = Assembler()
+            let parts = state.logs[Key(instance: instance, source: source)]?.parts ?? []
+            return parts.compactMap { assembler.add($0) }.map { String(decoding: $0.bytes, as: UTF8.self) }
+                .joined(separator: "\n")
         }
     }
 
@@ -80,52 +100,78 @@ public final class InMemoryLogs: InstanceLogs {
 
     private static func append(_ bytes: [UInt8], _ stream: OutputStream, _ time: Date, to log: inout Log) {
         var rest = bytes[...]
-        while let end = rest.firstIndex(of: 10) {
-            var line = log.open.removeValue(forKey: stream) ?? LogLine(time: time, stream: stream, bytes: [])
-            line.bytes += rest[..<end]
-            log.lines.append(line)
-            rest = rest[(end + 1)...]
+        while !rest.isEmpty {
+            let end = rest.firstIndex(of: 10)
+            let bytes = Array(rest[..<(end ?? rest.endIndex)])
+            log.parts.append(LogLine(time: time, stream: stream, bytes: bytes, isPartial: end == nil))
+            rest = end.map { rest[($0 + 1)...] } ?? []
         }
-        guard !rest.isEmpty else { return }
-        log.open[stream, default: LogLine(time: time, stream: stream, bytes: [])].bytes += rest
     }
 
     public func lines(
         of instance: InstanceID,
         source: LogSource,
         tail: Int?,
-        follow: Bool
-    ) -> AsyncThrowingStream<LogLine, any Error> {
+        follow: LogFollowing
+    ) async -> AsyncThrowingStream<LogLine, any Error> {
         let key = Key(instance: instance, source: source)
         let (wakes, waker) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let (number, start) = state.withLock { state -> (Int, Int?) in
-            state.nextFollower += 1
-            if follow { state.followers[key, default: [:]][state.nextFollower] = waker }
-            return (state.nextFollower, state.logs[key].map { log in max(0, log.lines.count - (tail ?? .max)) })
-        }
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: LogLine.self)
-        guard follow || start != nil else {
+        var follows = true
+        if case .none = follow { follows = false }
+        let (number, first) = state.withLock { [follows] state -> (Int, [LogLine]?) in
+            state.nextFollower += 1
+            if follows { state.followers[key, default: [:]][state.nextFollower] = waker }
+            return (state.nextFollower, state.logs[key]?.parts)
+        }
+        guard follows || first != nil else {
             let error = AgentError(.notFound, code: "log_not_found", "instance \(instance) has no \(source) log yet")
             continuation.finish(throwing: error)
             return stream
         }
-        let reader = Task {
-            var next = start ?? 0
-            var wake = wakes.makeAsyncIterator()
-            while true {
-                let lines = state.withLock { Array($0.logs[key]?.lines.dropFirst(next) ?? []) }
-                next += lines.count
-                for line in lines { continuation.yield(line) }
-                guard follow, await wake.next() != nil else { break }
-            }
-            if !follow {
-                for var line in state.withLock({ Array($0.logs[key]?.open.values ?? [:].values) }) {
-                    line.isPartial = true
-                    continuation.yield(line)
+        var assembler = Assembler()
+        let complete = (first ?? []).compactMap { assembler.add($0) }
+        let unfinished = assembler.unfinished()
+        if tail == 0, follows {
+            for line in unfinished { continuation.yield(line) }
+        } else {
+            for line in (complete + unfinished).suffix(tail ?? .max) { continuation.yield(line) }
+        }
+        guard follows else {
+            continuation.finish()
+            return stream
+        }
+        let isOver = OneShot<Void>()
+        let reader = Task { [self, next = first?.count ?? 0] in
+            await withTaskGroup(of: Bool.self) { group in
+                if case .until(let end) = follow {
+                    group.addTask {
+                        await end()
+                        isOver.fulfil(())
+                        waker.yield()
+                        return false
+                    }
                 }
+                group.addTask {
+                    var next = next
+                    for await _ in wakes {
+                        // In this order: what is there when it is over is still read.
+                        let ends = isOver.value != nil
+                        let parts = self.state.withLock { Array($0.logs[key]?.parts.dropFirst(next) ?? []) }
+                        next += parts.count
+                        var assembler = Assembler()
+                        for part in parts { if let line = assembler.add(part) { continuation.yield(line) } }
+                        for line in assembler.unfinished() { continuation.yield(line) }
+                        if ends { break }
+                    }
+                    return true
+                }
+                while let isReader = await group.next(), !isReader {}
+                group.cancelAll()
             }
             continuation.finish()
         }
+        waker.yield()
         continuation.onTermination = { [weak self] _ in
             reader.cancel()
             self?.state.withLock { $0.followers[key]?[number] = nil }

@@ -12,8 +12,12 @@ final class ScriptedInstances: InstanceOperations {
         var created: [CreateInstanceRequest] = []
         var stops: [StopInstanceRequest] = []
         var execRequests: [ExecRequest] = []
+        var attachRequests: [AttachInstanceRequest] = []
         var failure: AgentError?
         var exec: @Sendable (ExecRequest) throws -> any GuestProcess = { _ in
+            ScriptedProcess(output: [], exit: GuestExit(code: 0))
+        }
+        var attach: @Sendable (AttachInstanceRequest) throws -> any GuestConversation = { _ in
             ScriptedProcess(output: [], exit: GuestExit(code: 0))
         }
         var logs: @Sendable (Int?, Bool) -> AsyncThrowingStream<LogLine, any Error> = { _, _ in
@@ -57,6 +61,8 @@ final class ScriptedInstances: InstanceOperations {
             instance.specification.command = request.command
             instance.specification.memory = request.memory ?? .gibibytes(1)
             instance.specification.tags = request.tags
+            instance.specification.terminal = request.terminal
+            instance.specification.openStandardInput = request.openStandardInput
         }
     }
 
@@ -91,12 +97,25 @@ final class ScriptedInstances: InstanceOperations {
         return try exec(request)
     }
 
+    func attach(
+        _ reference: String,
+        _ request: AttachInstanceRequest,
+        patience: Duration
+    ) async throws -> any GuestConversation {
+        _ = try get(reference)
+        let attach = script.withLock { script in
+            script.attachRequests.append(request)
+            return script.attach
+        }
+        return try attach(request)
+    }
+
     func logs(
         _ reference: String,
         source: LogSource,
         tail: Int?,
         follow: Bool
-    ) throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> {
+    ) async throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> {
         _ = try get(reference)
         return script.withLock { $0.logs }(tail, follow)
     }

@@ -18,6 +18,7 @@ final class ScriptedProcess: GuestProcess {
     private let exit: GuestExit?
     private let copiesInput: Bool
     private let refusesInput: Bool
+    private let tellsSize: Bool
     let calls = Mutex<[Call]>([])
     private let killed = AsyncStream<Void>.makeStream()
 
@@ -26,16 +27,19 @@ final class ScriptedProcess: GuestProcess {
     ///   - exit: How it ends after that; nil if it goes on.
     ///   - copiesInput: Whether it is `cat`, which ends with its input.
     ///   - stalls: Whether it never takes input.
+    ///   - tellsSize: Whether it writes each new size of its terminal.
     init(
         output: [(OutputStream, String)] = [],
         exit: GuestExit? = nil,
         copiesInput: Bool = false,
-        stalls: Bool = false
+        stalls: Bool = false,
+        tellsSize: Bool = false
     ) {
         self.output = output.map { ($0.0, Array($0.1.utf8)) }
         self.exit = exit
         self.copiesInput = copiesInput
         self.refusesInput = stalls
+        self.tellsSize = tellsSize
     }
 
     var events: AsyncThrowingStream<GuestProcessEvent, any Error> {
@@ -66,7 +70,10 @@ final class ScriptedProcess: GuestProcess {
         if copiesInput { await handoff.send(.exited(GuestExit(code: 0))) }
     }
 
-    func resize(_ size: TerminalSize) async throws { calls.withLock { $0.append(.resize(size)) } }
+    func resize(_ size: TerminalSize) async throws {
+        calls.withLock { $0.append(.resize(size)) }
+        if tellsSize { await handoff.send(.output(.stdout, Array("\(size.rows)x\(size.columns)".utf8))) }
+    }
 
     func signal(_ number: Int) async throws {
         calls.withLock { $0.append(.signal(number)) }

@@ -16,13 +16,14 @@ struct WebSocketClient {
     let outbound: NIOAsyncChannelOutboundWriter<WebSocketFrame>
     let channel: any Channel
 
-    /// Connects to an instance's exec.
+    /// Connects to an instance's exec or attach.
     ///
     /// - Returns: The status of a refusal, nil if `body` was run.
     @discardableResult
     static func with(
         _ server: TestServer,
         instance: String = "a",
+        path: String = "exec",
         subprotocol: String? = nil,
         _ body: (WebSocketClient, inout Inbound) async throws -> Void
     ) async throws -> Int? {
@@ -31,7 +32,7 @@ struct WebSocketClient {
         let request = HTTPRequestHead(
             version: .http1_1,
             method: .GET,
-            uri: "/instances/\(instance)/exec",
+            uri: "/instances/\(instance)/\(path)",
             headers: headers
         )
         let handshake = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)

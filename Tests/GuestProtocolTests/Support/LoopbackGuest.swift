@@ -27,11 +27,27 @@ final class LoopbackGuest: Sendable {
     static func with<Value: Sendable>(
         program: [String] = ["sleep", "1000"],
         mode: GuestConfiguration.Mode = .exec,
+        terminal: Bool = false,
+        openStandardInput: Bool = false,
         outputBufferSize: Int = 1 << 20,
         acceptsCommands: Bool = true,
         _ body: (LoopbackGuest) async throws -> Value
     ) async throws -> Value {
-        let guest = try await LoopbackGuest(program: program, mode: mode, outputBufferSize: outputBufferSize)
+        let configuration = GuestConfiguration(
+            protocolVersion: 1,
+            instance: "test",
+            hostname: "guest",
+            session: LoopbackGuest.session,
+            mode: mode,
+            program: GuestProgram(arguments: program, environment: ["BASE=1"]),
+            terminal: terminal,
+            openStandardInput: openStandardInput,
+            rootDisk: "rootfs",
+            overlayDisk: "overlay",
+            network: nil,
+            outputBufferSize: outputBufferSize
+        )
+        let guest = try await LoopbackGuest(configuration)
         if acceptsCommands { guest.agent.acceptCommands() }
         do {
             let value = try await body(guest)
@@ -43,24 +59,12 @@ final class LoopbackGuest: Sendable {
         }
     }
 
-    private init(program: [String], mode: GuestConfiguration.Mode, outputBufferSize: Int) async throws {
+    private init(_ configuration: GuestConfiguration) async throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         var template = Array("/tmp/hypeman-guest-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
         directory = FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
         socket = directory.appending("channel.sock")
-        let configuration = GuestConfiguration(
-            protocolVersion: 1,
-            instance: "test",
-            hostname: "guest",
-            session: LoopbackGuest.session,
-            mode: mode,
-            program: GuestProgram(arguments: program, environment: ["BASE=1"]),
-            rootDisk: "rootfs",
-            overlayDisk: "overlay",
-            network: nil,
-            outputBufferSize: outputBufferSize
-        )
         let reaper = Reaper(eventLoop: group.next())
         let agent = GuestAgent(configuration: configuration, eventLoop: group.next()) { pid in reaper.watch(pid) }
         reaper.report(to: agent)

@@ -36,6 +36,7 @@ struct DoubleConformanceTests {
     func theInMemoryGuestIsOne(_ claim: ConformanceClaim<GuestChannelConformance.Subject>) async throws {
         var behaviour = GuestBehaviour()
         behaviour.output = "some output"
+        behaviour.input = .echoed
         behaviour.exec = { request in
             guard request.program.arguments.first == "echo" else { return GuestBehaviour.standardCommand(request) }
             return .finishes(stdout: request.program.arguments.dropFirst().joined(separator: " ") + "\n")

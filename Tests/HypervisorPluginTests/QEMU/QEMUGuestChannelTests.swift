@@ -10,7 +10,7 @@ import Testing
     func hypemanInitIsAGuest(_ claim: ConformanceClaim<GuestChannelConformance.Subject>) async throws {
         let files = try GuestFiles.find()
         try await Scratch.with { scratch in
-            let disks = try await GuestDisks(in: scratch, program: ["sleep", "1000000"])
+            let disks = try await GuestDisks(in: scratch, program: ["cat"], openStandardInput: true)
             let machine = MachineDescription(
                 instance: .random(),
                 vcpus: 1,

@@ -12,7 +12,7 @@ struct GuestDisks {
     let disks: [MachineDescription.Disk]
 
     /// Makes root, overlay and configuration in a directory.
-    init(in scratch: Scratch, program: [String]) async throws {
+    init(in scratch: Scratch, program: [String], openStandardInput: Bool = false) async throws {
         let tree = try scratch.directory("tree")
         for program in ["sh", "cat", "sleep", "echo", "false"] { try await Self.copy("/bin/\(program)", to: tree) }
         let root = scratch.path.appending("root.erofs")
@@ -27,6 +27,7 @@ struct GuestDisks {
             session: Self.session,
             mode: .exec,
             program: GuestProgram(arguments: program, environment: ["PATH=/bin"]),
+            openStandardInput: openStandardInput,
             rootDisk: "rootfs",
             overlayDisk: "overlay",
             network: nil,

@@ -12,9 +12,6 @@ final class GuestCommand: GuestProcess {
         var isKilled = false
     }
 
-    /// Bytes of stdin in one frame: small enough that a signal need not wait long behind one.
-    private static let chunk = 64 << 10
-
     let events: AsyncThrowingStream<GuestProcessEvent, any Error>
     private let stream: GuestStream
     private let state: NIOLockedValueBox<State>
@@ -28,19 +25,7 @@ final class GuestCommand: GuestProcess {
     }
 
     func write(_ bytes: [UInt8]) async throws {
-        var rest = bytes[...]
-        repeat {
-            try checkInput()
-            let part = rest.prefix(GuestCommand.chunk)
-            do {
-                try await stream.write(ByteBuffer(frame: .stdin, payload: part))
-            } catch {
-                // The command may have ended while this waited.
-                try checkInput()
-                throw error
-            }
-            rest = rest.dropFirst(part.count)
-        } while !rest.isEmpty
+        try await stream.writeInput(bytes) { try checkInput() }
     }
 
     func closeInput() async throws {

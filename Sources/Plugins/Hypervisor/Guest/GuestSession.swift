@@ -81,6 +81,11 @@ final class GuestSession: GuestChannel {
         return GuestCommand(stream: stream)
     }
 
+    func attach() async throws -> any GuestInput {
+        let stream = try await requests.start(.attach, body: ByteBuffer())
+        return GuestProgramInput(stream: stream)
+    }
+
     func close() async {
         // A connection that is closed already says so by an error that means nothing here.
         _ = try? await requests.channel.close().get()

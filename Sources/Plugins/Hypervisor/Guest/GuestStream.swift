@@ -1,4 +1,6 @@
 import AgentCore
+import GuestProtocol
+import GuestTransport
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
@@ -34,6 +36,28 @@ final class GuestStream: Sendable {
     /// Sends a part of the request's body; returns when HTTP/2's windows have let it through.
     func write(_ bytes: ByteBuffer) async throws {
         try await send(.data(.init(data: .byteBuffer(bytes))))
+    }
+
+    /// Sends input for a process, in frames that are small enough for a signal not to wait long behind one.
+    ///
+    /// - Parameters:
+    ///   - bytes: The input.
+    ///   - check: Throws once it can no longer be taken; also asked when sending fails, to say it better.
+    /// - Throws: What `check` does; `unavailable` if the connection is lost.
+    func writeInput(_ bytes: [UInt8], check: () throws -> Void) async throws {
+        var rest = bytes[...]
+        repeat {
+            try check()
+            let part = rest.prefix(64 << 10)
+            do {
+                try await write(ByteBuffer(frame: .stdin, payload: part))
+            } catch {
+                // The process may have ended while this waited.
+                try check()
+                throw error
+            }
+            rest = rest.dropFirst(part.count)
+        } while !rest.isEmpty
     }
 
     /// Ends the request's body.

@@ -48,9 +48,10 @@ public final class FileInstanceLogs: InstanceLogs {
         of instance: InstanceID,
         source: LogSource,
         tail: Int?,
-        follow: Bool
-    ) -> AsyncThrowingStream<LogLine, any Error> {
+        follow: LogFollowing
+    ) async -> AsyncThrowingStream<LogLine, any Error> {
         let reader = LogReader(writer(instance, source), tail: tail, follow: follow)
+        await reader.begin()
         // Asked for line by line, so that a slow consumer leaves the rest in the files.
         return AsyncThrowingStream { try await reader.next() }
     }

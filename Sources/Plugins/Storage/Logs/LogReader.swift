@@ -21,24 +21,54 @@ final class LogReader: Sendable {
         var offset = 0
         var assembler = LogLineAssembler()
         var lines: Deque<LogLine> = []
-        var hasStarted = false
+        /// Why it could not begin.
+        var failure: (any Error)?
     }
 
     private static let chunkSize = 64 << 10
 
     private let writer: LogWriter
     private let tail: Int?
-    private let follow: Bool
+    private let follows: Bool
     private let state = Mutex(State())
+    /// Whether nothing more is to be waited for.
+    private let isOver = OneShot<Void>()
+    private let watch: Task<Void, Never>?
 
-    init(_ writer: LogWriter, tail: Int?, follow: Bool) {
+    init(_ writer: LogWriter, tail: Int?, follow: LogFollowing) {
         self.writer = writer
         self.tail = tail
-        self.follow = follow
+        switch follow {
+        case .none:
+            follows = false
+            watch = nil
+        case .untilRemoved:
+            follows = true
+            watch = nil
+        case .until(let end):
+            follows = true
+            let (isOver, signal) = (isOver, writer.signal)
+            watch = Task {
+                await end()
+                isOver.fulfil(())
+                signal.notify()
+            }
+        }
     }
 
     deinit {
+        watch?.cancel()
         state.withLock { if let file = $0.file { close(file.rawValue) } }
+    }
+
+    /// Finds the place to begin at.
+    func begin() async {
+        do {
+            try await Blocking.short { [self] in try state.withLock { state in try start(&state) } }
+        } catch {
+            // For the reader, who asks for the first line.
+            state.withLock { $0.failure = error }
+        }
     }
 
     /// The next line; nil at the end, or when the task is cancelled.
@@ -61,21 +91,30 @@ final class LogReader: Sendable {
     }
 
     private func advance() throws -> Step {
+        do {
+            return try step()
+        } catch {
+            // Removed under the reader's eyes.
+            if writer.signal.isClosed { return .finished }
+            throw error
+        }
+    }
+
+    private func step() throws -> Step {
+        // Both before looking at the log, so that what comes in between is seen to have come.
         let version = writer.signal.version
+        let isOver = isOver.value != nil
         if writer.signal.isClosed { return .finished }
         return try state.withLock { state in
-            if !state.hasStarted {
-                guard try follow || writer.isThere() else {
-                    throw AgentError(.notFound, code: "log_not_found", "nothing was written to this log yet")
-                }
-                try start(&state)
-            }
+            if let failure = state.failure { throw failure }
             let extent = try writer.extent()
             if state.file == nil { try openNext(&state, extent: extent) }
-            guard let file = state.file else { return .waiting(version: version) }
-            let end = state.generation == extent.generation ? extent.length : Int(try file.seek(offset: 0, from: .end))
-            if state.offset < end {
-                try read(file, upTo: end, &state)
+            let end = follows && !isOver ? Step.waiting(version: version) : .finished
+            guard let file = state.file else { return end }
+            let length =
+                state.generation == extent.generation ? extent.length : Int(try file.seek(offset: 0, from: .end))
+            if state.offset < length {
+                try read(file, upTo: length, &state)
                 return .lines
             }
             if state.generation < extent.generation {
@@ -87,21 +126,23 @@ final class LogReader: Sendable {
             }
             let rest = state.assembler.unfinished()
             state.lines.append(contentsOf: rest)
-            guard rest.isEmpty else { return .lines }
-            return follow ? .waiting(version: version) : .finished
+            return rest.isEmpty ? end : .lines
         }
     }
 
     private func start(_ state: inout State) throws {
+        guard try follows || writer.isThere() else {
+            throw AgentError(.notFound, code: "log_not_found", "nothing was written to this log yet")
+        }
         let extent = try writer.extent()
         if let tail {
-            let start = try LogTail(writer, lines: tail).find(extent)
+            let finder = LogTail(writer, lines: tail)
+            let start = try follows && tail == 0 ? finder.findUnfinished(extent) : finder.find(extent)
             (state.generation, state.offset) = (start.generation, start.offset)
             state.assembler.dropLinesEnding(before: start.firstWanted)
         } else {
             (state.generation, state.offset) = (extent.oldest, 0)
         }
-        state.hasStarted = true
     }
 
     private func openNext(_ state: inout State, extent: LogWriter.Extent) throws {

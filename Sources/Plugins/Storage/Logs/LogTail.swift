@@ -26,6 +26,27 @@ struct LogTail {
         self.lines = lines
     }
 
+    /// Where the lines begin that have no end yet: to someone who waits for new lines they are such.
+    func findUnfinished(_ extent: LogWriter.Extent) throws -> Start {
+        let end = LogPlace(generation: extent.generation, offset: extent.length)
+        var start = Start(generation: end.generation, offset: end.offset, firstWanted: end)
+        guard let file = try writer.open(extent.generation) else { return start }
+        defer { close(file.rawValue) }
+        var undecided = Set(OutputStream.allCases)
+        var lookback = 0
+        _ = try LogRecordScan.backwards(file, length: extent.length) { offset, line in
+            lookback += line.count
+            guard let record = LogRecord(line) else { return true }
+            if record.isPartial, undecided.contains(record.stream) {
+                start.offset = offset
+            } else if !record.isPartial {
+                undecided.remove(record.stream)
+            }
+            return !undecided.isEmpty && lookback <= Self.maximumLookback
+        }
+        return start
+    }
+
     func find(_ extent: LogWriter.Extent) throws -> Start {
         var count = 0
         var seen: Set<OutputStream> = []

@@ -1,0 +1,29 @@
+import AgentCore
+
+/// What a WebSocket is for.
+struct SessionTarget: Sendable, Hashable {
+    enum Purpose: Sendable, Hashable {
+        /// A command of its own.
+        case exec
+        /// The instance's program.
+        case attach(includesLog: Bool)
+    }
+
+    var reference: String
+    var purpose: Purpose
+
+    /// Nil if a route is for no WebSocket, or the query is not understood.
+    init?(_ route: Route, _ parameters: [String], _ query: Query) {
+        guard let reference = parameters.first else { return nil }
+        self.reference = reference
+        switch route.path {
+        case ExecRoute.path:
+            purpose = .exec
+        case AttachRoute.path:
+            guard let includesLog = try? AttachRoute.includesLog(query) else { return nil }
+            purpose = .attach(includesLog: includesLog)
+        default:
+            return nil
+        }
+    }
+}
