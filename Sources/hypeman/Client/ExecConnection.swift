@@ -6,23 +6,37 @@ import NIOPosix
 import NIOSSL
 import NIOWebSocket
 
-/// The WebSocket of one exec.
+/// The WebSocket of one exec or attach.
 struct ExecConnection: Sendable {
+    /// How it came to an end.
+    enum End: Sendable {
+        /// The other side's last word.
+        case outcome(ExecOutcome)
+        /// The way out was typed.
+        case detached
+    }
+
     private enum Handshake: Sendable {
         case open(NIOAsyncChannel<WebSocketFrame, WebSocketFrame>, subprotocol: String?)
         case refused(NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>)
     }
 
     private let channel: NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
+    private let lost: CommandError
 
-    /// Connects to an instance's exec.
+    /// Connects to an instance's exec or attach.
     ///
+    /// - Parameters:
+    ///   - endpoint: The agent.
+    ///   - path: What to ask for.
+    ///   - whenLost: What to say when the connection is lost later.
+    /// - Returns: The connection, to be run once.
     /// - Throws: ``AgentRefusal`` with the agent's reason.
-    static func open(_ endpoint: Endpoint, instance: String) async throws -> ExecConnection {
+    static func open(_ endpoint: Endpoint, path: String, whenLost: String) async throws -> ExecConnection {
         try SocketProbe.check(endpoint)
         let handshake: EventLoopFuture<Handshake>
         do {
-            handshake = try await connect(endpoint, path: AgentClient.path(instance: instance, "/exec"))
+            handshake = try await connect(endpoint, path: path)
         } catch let error as CommandError {
             throw error
         } catch {
@@ -34,54 +48,81 @@ struct ExecConnection: Sendable {
                 try await channel.channel.close()
                 throw CommandError("the agent does not speak \(ExecProtocol.name)", remedy: "use a newer agent")
             }
-            return ExecConnection(channel: channel)
+            return ExecConnection(
+                channel: channel,
+                lost: CommandError("the connection to the agent was lost", remedy: whenLost)
+            )
         case .refused(let channel):
             throw try await refusal(channel, endpoint)
         }
     }
 
-    /// Runs the command.
+    /// Carries input and output until the other side ends.
     ///
     /// - Parameters:
-    ///   - body: What to run.
-    ///   - session: Where its output goes and its input comes from.
+    ///   - body: The first frame.
+    ///   - session: Where output goes and input comes from.
+    ///   - detachKeys: What in the input is the way out, if anything.
+    ///   - controls: Said before anything else.
     /// - Returns: How it ended.
     /// - Throws: If the connection is lost before that.
-    func run(_ body: ExecBody, _ session: ExecTerminal) async throws -> ExecOutcome {
+    func run(
+        _ body: some Encodable & Sendable,
+        _ session: ExecTerminal,
+        detachKeys: DetachKeys? = nil,
+        controls: [ExecControl] = []
+    ) async throws -> End {
         try await channel.executeThenClose { inbound, outbound in
             let request = try APIJSON.encode(body)
             try await outbound.write(Self.frame(.text, ByteBuffer(bytes: request)))
-            return try await withThrowingTaskGroup(of: ExecOutcome?.self) { group in
-                group.addTask { try await Self.receive(inbound, outbound, session) }
-                if body.stdin == true {
-                    group.addTask {
-                        while let bytes = await session.input.read(upTo: 64 << 10) {
-                            var buffer = ByteBuffer(integer: ExecProtocol.stdin)
-                            buffer.writeBytes(bytes)
-                            try await outbound.write(Self.frame(.binary, buffer))
-                        }
-                        if !Task.isCancelled { try await outbound.write(Self.control(.stdinEnd)) }
-                        return nil
-                    }
+            for control in controls { try await outbound.write(Self.control(control)) }
+            return try await withThrowingTaskGroup(of: End?.self) { group in
+                group.addTask { try await receive(inbound, outbound, session) }
+                if session.sendsInput {
+                    group.addTask { try await Self.send(session.input, outbound, detachKeys) }
                 }
                 group.addTask {
                     for await control in session.controls { try await outbound.write(Self.control(control)) }
                     return nil
                 }
                 defer { group.cancelAll() }
-                while let outcome = try await group.next() {
-                    if let outcome { return outcome }
+                while let end = try await group.next() {
+                    if let end { return end }
                 }
-                throw CommandError("the connection to the agent was lost", remedy: "the command was killed with it")
+                throw lost
             }
         }
     }
 
-    private static func receive(
+    private static func send(
+        _ input: InputReader,
+        _ outbound: NIOAsyncChannelOutboundWriter<WebSocketFrame>,
+        _ detachKeys: DetachKeys?
+    ) async throws -> End? {
+        var keys = detachKeys
+        while let typed = await input.read(upTo: 64 << 10) {
+            let (bytes, detaches) = keys?.take(typed) ?? (typed, false)
+            if !bytes.isEmpty {
+                var buffer = ByteBuffer(integer: ExecProtocol.stdin)
+                buffer.writeBytes(bytes)
+                try await outbound.write(frame(.binary, buffer))
+            }
+            guard !detaches else {
+                var data = ByteBuffer()
+                data.write(webSocketErrorCode: .normalClosure)
+                try await outbound.write(frame(.connectionClose, data))
+                return .detached
+            }
+        }
+        if !Task.isCancelled { try await outbound.write(control(.stdinEnd)) }
+        return nil
+    }
+
+    private func receive(
         _ inbound: NIOAsyncChannelInboundStream<WebSocketFrame>,
         _ outbound: NIOAsyncChannelOutboundWriter<WebSocketFrame>,
         _ session: ExecTerminal
-    ) async throws -> ExecOutcome {
+    ) async throws -> End {
         var outcome: ExecOutcome?
         for try await frame in inbound {
             var data = frame.unmaskedData
@@ -96,15 +137,13 @@ struct ExecConnection: Sendable {
             case .connectionClose:
                 try await outbound.write(Self.frame(.connectionClose, data))
                 guard let outcome else { break }
-                return outcome
+                return .outcome(outcome)
             default:
                 continue
             }
         }
-        guard let outcome else {
-            throw CommandError("the connection to the agent was lost", remedy: "the command was killed with it")
-        }
-        return outcome
+        guard let outcome else { throw lost }
+        return .outcome(outcome)
     }
 
     private static func control(_ control: ExecControl) throws -> WebSocketFrame {

@@ -45,13 +45,14 @@ struct ExecCommand: AgentCommand {
     func perform() async throws -> Int32 {
         let body = try body()
         let endpoint = try Endpoint(environment: ProcessInfo.processInfo.environment)
-        let connection = try await ExecConnection.open(endpoint, instance: words[0])
-        let outcome =
-            tty
-            ? try await TerminalMode.withRaw(STDIN_FILENO) {
-                try await connection.run(body, try ExecTerminal(isTerminal: true))
-            }
-            : try await connection.run(body, try ExecTerminal(isTerminal: false))
+        let connection = try await ExecConnection.open(
+            endpoint,
+            path: AgentClient.path(instance: words[0], "/exec"),
+            whenLost: "the command was killed with it"
+        )
+        let terminal = try ExecTerminal(hasTerminal: tty, sendsInput: interactive)
+        let end = try await terminal.whileAttached { try await connection.run(body, terminal) }
+        guard case .outcome(let outcome) = end else { return 0 }
         return try Self.status(of: outcome)
     }
 

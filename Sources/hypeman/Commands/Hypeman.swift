@@ -11,13 +11,14 @@ struct Hypeman: ParsableCommand {
 
             Instances are named by name, id, or a prefix of an id that fits no other.
 
-            Exit codes: that of the program for run, exec and wait; 125 if the command line is wrong or hypeman itself \
-            failed while running one of these three; 126 and 127 if the program could not be run or was not found; 1 if \
+            Exit codes: that of the program for run, attach, exec and wait; 125 if the command line is wrong or hypeman \
+            itself failed while running one of these; 126 and 127 if the program could not be run or was not found; 1 if \
             any other command failed; 130 after a second ctrl-C.
             """,
         version: Version.current,
         subcommands: [
-            RunCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self, StartCommand.self,
+            RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
+            StartCommand.self,
             RmCommand.self, InspectCommand.self, WaitCommand.self, PullCommand.self, ImportCommand.self,
             ImagesCommand.self, RmiCommand.self, HealthCommand.self, VersionCommand.self,
         ]

@@ -5,17 +5,10 @@ import Foundation
 actor LogPrinter {
     private let timestamps: Bool
     private var isInLine: [String: Bool] = [:]
-    /// The newest record's time, and how many records had it.
-    private(set) var position: (time: Date, count: Int)?
 
     init(timestamps: Bool = false) { self.timestamps = timestamps }
 
     func print(_ record: LogRecordResponse) async throws {
-        if let current = position, current.time == record.time {
-            position = (current.time, current.count + 1)
-        } else {
-            position = (record.time, 1)
-        }
         try await StandardStreams.write(
             bytes(of: record),
             to: record.stream == "stderr" ? STDERR_FILENO : STDOUT_FILENO
@@ -34,11 +27,5 @@ actor LogPrinter {
         if !record.partial { bytes.append(UInt8(ascii: "\n")) }
         isInLine[record.stream] = record.partial
         return bytes
-    }
-
-    /// Whether everything up to the end of a log was printed, of which `records` are the last.
-    func hasReached(_ end: (time: Date, count: Int)) -> Bool {
-        guard let position else { return false }
-        return position.time > end.time || (position.time == end.time && position.count >= end.count)
     }
 }

@@ -13,7 +13,7 @@ struct LogsCommand: AgentCommand {
         case app, console, vmm, hypeman
     }
 
-    @Flag(name: [.short, .long], help: "Go on with new lines, until the instance is removed.")
+    @Flag(name: [.short, .long], help: "Go on with new lines, until the instance stops.")
     var follow = false
 
     @Option(name: [.customShort("n"), .long], help: "Only the last lines: a number, or all.")

@@ -10,9 +10,14 @@ struct RunCommand: AgentCommand {
         discussion: """
             Without -d, prints what the program writes and ends with its exit code. The first ctrl-C stops the \
             instance, the second leaves it running. An image that isn't here is pulled.
+
+            With -i or -t it is tied to the program as attach does it: ctrl-C goes to the program, and on a terminal \
+            ctrl-P ctrl-Q leaves it running.
             """
     )
     static var failureStatus: Int32 { ExitStatus.ownFailure }
+    /// Seconds that a guest may take to start its program; the agent gives up on one that takes longer.
+    private static let bootPatience = 300
 
     @Flag(name: [.short, .long], help: "Print the instance's id and leave it running.")
     var detach = false
@@ -20,10 +25,10 @@ struct RunCommand: AgentCommand {
     @Flag(help: "Remove the instance when its program has ended.")
     var rm = false
 
-    @Flag(name: [.short, .long], help: "Not for run: use exec.")
+    @Flag(name: [.short, .long], help: "Keep the program's stdin open, and pass stdin on to it.")
     var interactive = false
 
-    @Flag(name: [.short, .long], help: "Not for run: use exec.")
+    @Flag(name: [.short, .long], help: "Give the program a terminal.")
     var tty = false
 
     @Option(help: "The instance's name; made up from the image's if left out.")
@@ -73,13 +78,7 @@ struct RunCommand: AgentCommand {
     }
 
     func perform() async throws -> Int32 {
-        guard !interactive, !tty else {
-            let name = name ?? "NAME"
-            throw CommandError(
-                "run has no -i and -t: the program of an instance has neither stdin nor a terminal",
-                remedy: "hypeman run -d --name \(name) \(words[0]), then hypeman exec -it \(name) sh"
-            )
-        }
+        if tty, !detach { try AttachedProgram.checkTerminal() }
         let body = try body()
         let (detach, rm) = (detach, rm)
         return try await AgentClient.with { client in
@@ -89,16 +88,47 @@ struct RunCommand: AgentCommand {
                 print(instance.id)
                 return 0
             }
-            let status: Int32
             do {
-                status = try await AttachedRun(client: client, id: instance.id).run()
+                guard let status = try await Self.follow(instance, body, client) else {
+                    if rm { Self.say("\(instance.name) goes on and is not removed: hypeman rm -f \(instance.name)") }
+                    return 0
+                }
+                if rm { try await Self.remove(instance.id, client) }
+                return status
             } catch {
                 if rm { try await Self.remove(instance.id, client) }
                 throw error
             }
-            if rm { try await Self.remove(instance.id, client) }
-            return status
         }
+    }
+
+    /// Shows the instance's program to its end.
+    ///
+    /// - Returns: Its exit code; nil if the user left it.
+    private static func follow(
+        _ instance: InstanceResponse,
+        _ body: CreateInstanceBody,
+        _ client: AgentClient
+    ) async throws -> Int32? {
+        if body.tty == true || body.stdinOpen == true {
+            let program = AttachedProgram(
+                endpoint: client.endpoint,
+                instance: instance.id,
+                hasTerminal: body.tty == true,
+                sendsInput: body.stdinOpen == true
+            )
+            switch try await program.run(includesLog: true, patience: bootPatience) {
+            case .exited(let status): return status
+            case .detached: return nil
+            // It was too quick, or could not be started; what there is to say stands in its log.
+            case .notRunning: break
+            }
+        }
+        return try await AttachedRun(client: client, id: instance.id).run()
+    }
+
+    private static func say(_ text: String) {
+        FileHandle.standardError.write(Data("hypeman: \(text)\n".utf8))
     }
 
     /// What to send; separate for its test.
@@ -112,6 +142,8 @@ struct RunCommand: AgentCommand {
         body.user = user
         body.workingDirectory = workdir
         body.hypervisor = hypervisor
+        body.tty = tty ? true : nil
+        body.stdinOpen = interactive ? true : nil
         if let entrypoint, !entrypoint.isEmpty {
             // The image's command was made for its own entrypoint, so it goes with it.
             body.entrypoint = [entrypoint]

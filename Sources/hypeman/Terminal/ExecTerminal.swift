@@ -1,19 +1,27 @@
 import AgentAPI
 import Foundation
 
-/// This side of an exec: where input comes from, where output goes, and what else is said to the command.
+/// This side of an exec or attach: where input comes from, where output goes, and what else is said to the command.
 struct ExecTerminal: Sendable {
     let input: InputReader
+    /// Whether what comes from stdin is sent.
+    let sendsInput: Bool
+    /// Whether the terminal here is raw: all that is typed belongs to the other side, ctrl-C too.
+    let isRaw: Bool
     /// Resizes of the terminal, signals to this process.
     let controls: AsyncStream<ExecControl>
 
     /// The process's own streams.
     ///
-    /// - Parameter isTerminal: Whether the command has a terminal of its own; then ctrl-C is typed, not a signal here.
+    /// - Parameters:
+    ///   - hasTerminal: Whether the other side has a terminal of its own.
+    ///   - sendsInput: Whether stdin is sent to it.
     /// - Throws: If the process has no descriptor left.
-    init(isTerminal: Bool) throws {
+    init(hasTerminal: Bool, sendsInput: Bool) throws {
         input = try InputReader(STDIN_FILENO)
-        let numbers = isTerminal ? [SIGWINCH, SIGTERM] : [SIGINT, SIGTERM]
+        self.sendsInput = sendsInput
+        isRaw = hasTerminal && sendsInput
+        let numbers = [SIGTERM] + (hasTerminal ? [SIGWINCH] : []) + (isRaw ? [] : [SIGINT])
         let signals = Signals.stream(numbers)
         controls = AsyncStream { continuation in
             let task = Task {
@@ -36,6 +44,11 @@ struct ExecTerminal: Sendable {
             }
             continuation.onTermination = { _ in task.cancel() }
         }
+    }
+
+    /// Calls `use` with the terminal raw if it is to be.
+    func whileAttached<Result>(_ use: () async throws -> Result) async throws -> Result {
+        try await isRaw ? TerminalMode.withRaw(STDIN_FILENO, use) : use()
     }
 
     /// Writes the command's output.

@@ -71,6 +71,15 @@ import Testing
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run", "-d", "--rm", "alpine"]) }
     }
 
+    @Test func runAsksForATerminalAndStdin() throws {
+        let body = try run("-it", "alpine", "sh")
+        #expect(body.tty == true && body.stdinOpen == true)
+        #expect(body.cmd == ["sh"])
+        #expect(try run("-i", "alpine").tty == nil)
+        #expect(try run("-t", "alpine").stdinOpen == nil)
+        #expect(try Hypeman.parseAsRoot(["run", "-dit", "alpine"]) is RunCommand)
+    }
+
     @Test func execTakesItsFlagsTogether() throws {
         let command = try #require(try Hypeman.parseAsRoot(["exec", "-it", "web", "sh", "-i"]) as? ExecCommand)
         #expect(command.interactive)

@@ -72,14 +72,4 @@ import Testing
         #expect(await printer.bytes(of: first) == Array("1970-01-01T00:00:00.000Z a".utf8))
         #expect(await printer.bytes(of: second) == Array("b\n".utf8))
     }
-
-    @Test func endOfALogIsFoundByTimeAndCount() async throws {
-        let printer = LogPrinter()
-        let time = Date(timeIntervalSince1970: 5)
-        #expect(await !printer.hasReached((time, 1)))
-        try await printer.print(LogRecordResponse(time: time, stream: "stdout", text: "", base64: nil, partial: true))
-        #expect(await printer.hasReached((time, 1)))
-        #expect(await !printer.hasReached((time, 2)))
-        #expect(await printer.hasReached((time.addingTimeInterval(-1), 9)))
-    }
 }

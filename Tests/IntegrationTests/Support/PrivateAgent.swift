@@ -177,6 +177,14 @@ final class PrivateAgent {
         )
     }
 
+    /// Runs `hypeman` on a terminal.
+    func terminal<T>(
+        _ arguments: String...,
+        body: (TerminalSession) async throws -> T
+    ) async throws -> T {
+        try await TerminalSession.with(Self.program("hypeman"), arguments, environment: environment, body)
+    }
+
     /// Runs `hypeman`, which must succeed, and returns its output without the last newline.
     @discardableResult
     func expect(

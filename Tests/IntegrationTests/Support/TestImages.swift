@@ -16,7 +16,7 @@ enum TestImages {
         try await tool("cp", ["/bin/busybox", root.pushing(FilePath("bin/busybox")).string])
         for applet in [
             "sh", "cat", "echo", "true", "false", "sleep", "stat", "id", "pwd", "env", "ls", "sha256sum", "ps", "kill",
-            "yes", "head", "od", "free", "df", "dd",
+            "yes", "head", "od", "free", "df", "dd", "stty", "tty",
         ] {
             try FileManager.default.createSymbolicLink(
                 atPath: root.appending("bin/\(applet)").string,

@@ -1,0 +1,23 @@
+/// Finds ctrl-P ctrl-Q in what is typed: the way out of a program without ending it, as Docker has it.
+struct DetachKeys {
+    private static let first: UInt8 = 0x10
+    private static let second: UInt8 = 0x11
+
+    private var hasFirst = false
+
+    /// Takes what was typed.
+    ///
+    /// A ctrl-P is held back until the next key tells what it was meant for.
+    ///
+    /// - Returns: What goes to the program, and whether the way out was taken after it.
+    mutating func take(_ bytes: [UInt8]) -> (input: [UInt8], detaches: Bool) {
+        var input: [UInt8] = []
+        for byte in bytes {
+            if hasFirst, byte == Self.second { return (input, true) }
+            if hasFirst { input.append(Self.first) }
+            hasFirst = byte == Self.first
+            if !hasFirst { input.append(byte) }
+        }
+        return (input, false)
+    }
+}
