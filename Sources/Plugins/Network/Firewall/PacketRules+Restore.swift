@@ -1,0 +1,85 @@
+import AgentCore
+
+extension PacketRules {
+    /// Whether a host has all of it, and our jumps first.
+    func isComplete(in saved: SavedRules, forwards: [PortForward]) -> Bool {
+        Chain.allCases.allSatisfy { isRight($0, in: saved, forwards: forwards) && hasRightJump(to: $0, in: saved) }
+    }
+
+    /// What `iptables-restore --noflush` needs to read to make a host have all of it; nil if it has.
+    ///
+    /// Each table is changed in one transaction. Only our own chains are emptied, and only our own jumps are moved.
+    func restoration(from saved: SavedRules, forwards: [PortForward]) -> String? {
+        var text = ""
+        for table in Table.allCases {
+            let chains = Chain.allCases.filter { $0.table == table }
+            let wrong = chains.filter { !isRight($0, in: saved, forwards: forwards) }
+            var lines = wrong.map { ":\(name($0)) - [0:0]" }
+            for chain in wrong {
+                lines += rules(of: chain, forwards: forwards).map { "-A \(name(chain)) \($0)" }
+            }
+            for chain in chains where !hasRightJump(to: chain, in: saved) {
+                guard let caller = chain.caller?.chain, let jump = jump(to: chain) else { continue }
+                lines += self.jumps(to: chain, in: saved).map { "-D \(caller) \($0)" }
+                lines.append("-I \(caller) 1 \(jump)")
+            }
+            guard !lines.isEmpty else { continue }
+            text += "*\(table.rawValue)\n" + lines.joined(separator: "\n") + "\nCOMMIT\n"
+        }
+        return text.isEmpty ? nil : text
+    }
+
+    /// The same for the published ports alone, without looking at what is there.
+    func publication(of forwards: [PortForward]) -> String {
+        let lines = rules(of: .published, forwards: forwards).map { "-A \(name(.published)) \($0)" }
+        return (["*nat", ":\(name(.published)) - [0:0]"] + lines + ["COMMIT"]).joined(separator: "\n") + "\n"
+    }
+
+    /// What makes a host have nothing of it; nil if it has nothing.
+    func removal(from saved: SavedRules) -> String? {
+        var text = ""
+        for table in Table.allCases {
+            let chains = Chain.allCases.filter { $0.table == table && saved.chain(name($0), in: table) != nil }
+            guard !chains.isEmpty else { continue }
+            // All are emptied before the first goes: a chain that is jumped to cannot be deleted.
+            var lines = chains.map { ":\(name($0)) - [0:0]" }
+            for chain in chains {
+                guard let caller = chain.caller?.chain else { continue }
+                lines += jumps(to: chain, in: saved).map { "-D \(caller) \($0)" }
+            }
+            lines += chains.map { "-X \(name($0))" }
+            text += "*\(table.rawValue)\n" + lines.joined(separator: "\n") + "\nCOMMIT\n"
+        }
+        return text.isEmpty ? nil : text
+    }
+
+    /// Whether another rule of the host translates what comes to a port.
+    func isTranslatedByOthers(_ key: PortForward.Key, in saved: SavedRules) -> Bool {
+        let port = "--dport \(key.hostPort) "
+        return (saved.tables[Table.nat.rawValue] ?? [:]).contains { chain, content in
+            chain != name(.published)
+                && content.rules.contains {
+                    $0.contains(port) && $0.contains("-p \(key.transport.rawValue) ")
+                        && ($0.contains("-j DNAT") || $0.contains("-j REDIRECT"))
+                }
+        }
+    }
+
+    private func isRight(_ chain: Chain, in saved: SavedRules, forwards: [PortForward]) -> Bool {
+        saved.chain(name(chain), in: chain.table)?.rules == rules(of: chain, forwards: forwards)
+    }
+
+    /// First means: before all but the jumps of other agents, or two of them would overtake each other for ever.
+    func hasRightJump(to chain: Chain, in saved: SavedRules) -> Bool {
+        guard let caller = chain.caller?.chain, let jump = jump(to: chain) else { return true }
+        let rules = saved.chain(caller, in: chain.table)?.rules ?? []
+        return rules.prefix { $0.contains("-j \(Self.prefix)") }.contains(jump)
+            && jumps(to: chain, in: saved).count == 1
+    }
+
+    /// Every rule that sends packets to one of our chains, however it came about.
+    private func jumps(to chain: Chain, in saved: SavedRules) -> [String] {
+        guard let caller = chain.caller?.chain else { return [] }
+        return (saved.chain(caller, in: chain.table)?.rules ?? []).filter { $0.hasSuffix("-j \(name(chain))") }
+    }
+}
