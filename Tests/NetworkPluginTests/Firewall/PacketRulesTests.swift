@@ -50,8 +50,11 @@ import Testing
                 #expect(try await world.alice.ask(World.hostAddress, 53) == .refused)
                 #expect(try await world.alice.ask(World.gateway, 5000, .udp) == .refused)
                 // One another.
-                #expect(try await world.alice.ask(World.bobAddress, 80) == .refused)
-                #expect(try await world.bob.ask(World.aliceAddress, 80, .udp) == .refused)
+                // The refusal itself may be lost: the kernel says first that there is a shorter way, and such messages
+                // are limited together.
+                #expect(try await world.alice.ask(World.bobAddress, 80, patience: 1).isRefusal)
+                #expect(try await world.bob.ask(World.aliceAddress, 80, .udp, patience: 1).isRefusal)
+                #expect(servers.published.seen.isEmpty)
                 // From the host and from outside.
                 #expect(try await world.host.ask(World.aliceAddress, 80) == .peer(World.gateway))
                 #expect(try await world.outside.ask(World.aliceAddress, 80, patience: 1) == .silence)
@@ -130,8 +133,8 @@ import Testing
                 try await world.host.run("iptables-nft", "-F", "HYP-hyp0-IN")
                 try await world.host.run("nft", "delete", "table", "bridge", "hypeman-hyp0")
                 try send(5000)
-                while servers.hidden.seen.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
-                #expect(servers.hidden.seen == [World.bobAddress])
+                #expect(try await world.bob.ask(World.gateway, 53, .udp) == .peer(World.bobAddress))
+                #expect(try await servers.hidden.firstSeen() == World.bobAddress)
             }
         }
     }

@@ -16,6 +16,8 @@ enum Answer: Equatable, CustomStringConvertible {
     /// Nobody said anything.
     case silence
 
+    var isRefusal: Bool { self == .refused || self == .silence }
+
     var description: String {
         switch self {
         case .peer(let address): "answered \(address)"
@@ -40,6 +42,16 @@ final class Responder: Sendable {
 
     /// Those that asked, in order.
     var seen: [String] { peers.withLock { $0 } }
+
+    /// Who asked first; waits for a minute.
+    func firstSeen() async throws -> String {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < deadline {
+            if let peer = seen.first { return peer }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw ToolFailure(description: "nobody asked")
+    }
 
     static func start(
         _ namespace: TestNamespace,
@@ -137,6 +149,7 @@ extension TestNamespace {
     ///   - patience: In seconds. A short one is for silence that is expected, where a loaded machine can only lose the
     ///     test's strength.
     /// - Returns: What came of it.
+    /// - Throws: `Errno` for what is no answer at all.
     func ask(
         _ host: String,
         _ port: UInt16,

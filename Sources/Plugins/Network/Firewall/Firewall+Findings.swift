@@ -97,7 +97,7 @@ enum FirewallFindings {
                 // Somebody has seen to it: a rule of the table is about our bridge.
                 !listing.rules.contains(where: {
                     $0.family == chain.family && $0.table == chain.table
-                        && $0.expr.contains { $0.mentions(bridge) }
+                        && $0.expressions.contains { $0.mentions(bridge) }
                 })
             else { return nil }
             let place = "table \(chain.family) \(chain.table), chain \(chain.name)"
@@ -127,7 +127,7 @@ enum FirewallFindings {
     private static func refuses(_ chain: NftListing.Chain, _ listing: NftListing) -> Bool {
         if chain.policy == "drop" { return true }
         guard let last = listing.rules(of: chain).last else { return false }
-        let keys = last.expr.reduce(into: Set<String>()) { $0.formUnion($1.keys) }
+        let keys = last.expressions.reduce(into: Set<String>()) { $0.formUnion($1.keys) }
         return !keys.isDisjoint(with: ["drop", "reject"]) && keys.isSubset(of: ["drop", "reject", "counter", "log"])
     }
 

@@ -5,6 +5,9 @@ import AgentCore
 /// It stands before everything else on the bridge (priority -300), so before the bridge learns where an address is
 /// (br_handle_frame_finish in the kernel's net/bridge/br_input.c), and looks at nothing but the port that a frame comes
 /// from. Unlike a chain on the device's ingress it is not passed by when that is redirected for an upload limit.
+///
+/// Frames to the addresses that no bridge forwards (IEEE 802.1Q, table 8-1; LLDP's among them) are handed up before any
+/// chain sees them, and the bridge learns from them: that is what a port's learning must be off for.
 struct FrameRules: Sendable, Hashable {
     /// One instance's own names.
     struct Admission: Sendable, Hashable {
@@ -55,16 +58,10 @@ struct FrameRules: Sendable, Hashable {
             }
             text += "}\n"
         }
-        // The input chain is for frames to the addresses that no bridge forwards (IEEE 802.1Q, table 8-1; LLDP's among
-        // them): the kernel hands those up without asking the prerouting chain, and learns from them.
         return text + """
             chain prerouting {
             type filter hook prerouting priority -300; policy accept;
             iifname @ports goto instances
-            }
-            chain input {
-            type filter hook input priority -300; policy accept;
-            iifname @ports ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop
             }
             chain instances {
             ether type != { ip, arp } drop
@@ -84,7 +81,7 @@ struct FrameRules: Sendable, Hashable {
     /// The instances' elements, as a listing has them.
     static func elements(in listing: NftListing) -> [String: Set<JSONValue>] {
         var elements: [String: Set<JSONValue>] = [:]
-        for set in listing.sets { elements[set.name] = Set(set.elem ?? []) }
+        for set in listing.sets { elements[set.name] = Set(set.elements) }
         return elements
     }
 

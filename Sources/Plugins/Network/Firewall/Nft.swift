@@ -19,22 +19,14 @@ enum Nft {
             guard result.errors.contains("No such file or directory") else { throw refusal("nft list", result) }
             return nil
         }
-        do {
-            return try NftListing(result.output)
-        } catch {
-            throw AgentError(.unavailable, "what nft lists cannot be read", cause: error)
-        }
+        return try NftListing(result.output)
     }
 
     /// Everything but the elements of sets, of which others may have a hundred thousand.
     static func ruleset(in network: HostNetwork) async throws -> NftListing {
         let result = try await tool.run(["-t", "-j", "list", "ruleset"], in: network)
         guard result.isSuccess else { throw refusal("nft list", result) }
-        do {
-            return try NftListing(result.output)
-        } catch {
-            throw AgentError(.unavailable, "what nft lists cannot be read", cause: error)
-        }
+        return try NftListing(result.output)
     }
 
     /// The error for a tool that did not do what it should.

@@ -1,13 +1,14 @@
+import AgentCore
 import Foundation
 
 /// What `nft -j list …` writes (libnftables-json(5)).
-struct NftListing: Sendable, Decodable {
-    struct Table: Sendable, Hashable, Decodable {
+struct NftListing: Sendable {
+    struct Table: Sendable, Hashable {
         var family: String
         var name: String
     }
 
-    struct Chain: Sendable, Hashable, Decodable {
+    struct Chain: Sendable, Hashable {
         var family: String
         var table: String
         var name: String
@@ -16,46 +17,84 @@ struct NftListing: Sendable, Decodable {
         var policy: String?
     }
 
-    struct Rule: Sendable, Hashable, Decodable {
+    struct Rule: Sendable, Hashable {
         var family: String
         var table: String
         var chain: String
-        var expr: [JSONValue]
+        var expressions: [JSONValue]
     }
 
-    struct Set: Sendable, Hashable, Decodable {
+    struct Set: Sendable, Hashable {
         var family: String
         var table: String
         var name: String
-        var elem: [JSONValue]?
+        var elements: [JSONValue]
     }
 
-    private struct Item: Decodable {
-        var table: Table?
-        var chain: Chain?
-        var rule: Rule?
-        var set: Set?
-    }
+    private(set) var tables: [Table] = []
+    private(set) var chains: [Chain] = []
+    private(set) var rules: [Rule] = []
+    private(set) var sets: [Set] = []
 
-    private enum CodingKeys: String, CodingKey {
-        case nftables
-    }
-
-    var tables: [Table] = []
-    var chains: [Chain] = []
-    var rules: [Rule] = []
-    var sets: [Set] = []
-
-    init(from decoder: any Decoder) throws {
-        for item in try decoder.container(keyedBy: CodingKeys.self).decode([Item].self, forKey: .nftables) {
-            if let table = item.table { tables.append(table) }
-            if let chain = item.chain { chains.append(chain) }
-            if let rule = item.rule { rules.append(rule) }
-            if let set = item.set { sets.append(set) }
+    /// - Throws: `unavailable` if it is not what nft writes.
+    init(_ text: String) throws {
+        let root: JSONValue
+        do {
+            root = JSONValue(try JSONSerialization.jsonObject(with: Data(text.utf8)))
+        } catch {
+            throw AgentError(.unavailable, "what nft lists cannot be read", cause: error)
+        }
+        guard let items = root["nftables"]?.array else {
+            throw AgentError(.unavailable, "what nft lists is not a list")
+        }
+        for case .object(let item) in items {
+            for (kind, content) in item { try add(kind, content) }
         }
     }
 
-    init(_ text: String) throws { self = try JSONDecoder().decode(Self.self, from: Data(text.utf8)) }
+    private mutating func add(_ kind: String, _ content: JSONValue) throws {
+        func text(_ key: String) throws -> String {
+            guard let text = content[key]?.text else {
+                throw AgentError(.unavailable, "nft lists a \(kind) without '\(key)'")
+            }
+            return text
+        }
+        switch kind {
+        case "table":
+            tables.append(Table(family: try text("family"), name: try text("name")))
+        case "chain":
+            chains.append(
+                Chain(
+                    family: try text("family"),
+                    table: try text("table"),
+                    name: try text("name"),
+                    hook: content["hook"]?.text,
+                    policy: content["policy"]?.text
+                )
+            )
+        case "rule":
+            rules.append(
+                Rule(
+                    family: try text("family"),
+                    table: try text("table"),
+                    chain: try text("chain"),
+                    expressions: content["expr"]?.array ?? []
+                )
+            )
+        case "set", "map":
+            sets.append(
+                Set(
+                    family: try text("family"),
+                    table: try text("table"),
+                    name: try text("name"),
+                    elements: content["elem"]?.array ?? []
+                )
+            )
+        default:
+            // What nothing here asks for: nft's own version, counters, flow tables.
+            return
+        }
+    }
 
     func chain(_ name: String, in table: Table) -> Chain? {
         chains.first { $0.name == name && $0.table == table.name && $0.family == table.family }
@@ -67,35 +106,39 @@ struct NftListing: Sendable, Decodable {
 }
 
 /// Any JSON, for the parts of another program's output that have no fixed form.
-indirect enum JSONValue: Sendable, Hashable, Decodable {
+indirect enum JSONValue: Sendable, Hashable {
     case null
-    case boolean(Bool)
+    /// Also true and false, as 1 and 0.
     case number(Double)
     case string(String)
     case array([JSONValue])
     case object([String: JSONValue])
 
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .boolean(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode([JSONValue].self) {
-            self = .array(value)
-        } else {
-            self = .object(try container.decode([String: JSONValue].self))
+    /// - Parameter value: As JSONSerialization makes it.
+    init(_ value: Any) {
+        switch value {
+        case let value as String: self = .string(value)
+        case let value as [Any]: self = .array(value.map(JSONValue.init))
+        case let value as [String: Any]: self = .object(value.mapValues(JSONValue.init))
+        case let value as NSNumber: self = .number(value.doubleValue)
+        default: self = .null
         }
     }
 
+    var text: String? {
+        guard case .string(let text) = self else { return nil }
+        return text
+    }
+
+    var array: [JSONValue]? {
+        guard case .array(let values) = self else { return nil }
+        return values
+    }
+
     /// The keys of an object.
-    var keys: Swift.Set<String> {
+    var keys: Set<String> {
         guard case .object(let fields) = self else { return [] }
-        return Swift.Set(fields.keys)
+        return Set(fields.keys)
     }
 
     subscript(key: String) -> JSONValue? {
@@ -106,7 +149,7 @@ indirect enum JSONValue: Sendable, Hashable, Decodable {
     /// Whether a text is anywhere in it.
     func mentions(_ text: String) -> Bool {
         switch self {
-        case .null, .boolean, .number: false
+        case .null, .number: false
         case .string(let value): value == text
         case .array(let values): values.contains { $0.mentions(text) }
         case .object(let fields): fields.values.contains { $0.mentions(text) }
