@@ -24,7 +24,7 @@ struct Authenticator: Sendable {
     init(secret: String?, socketGroup: UInt32?, limiter: FailureLimiter) async {
         if let secret, !secret.isEmpty {
             let keys = JWTKeyCollection()
-            await keys.add(hmac: HMACKey(from: secret), digestAlgorithm: .sha256)
+            await keys.add(hmac: HMACKey(secret: secret), digestAlgorithm: .sha256)
             self.keys = keys
         } else {
             self.keys = nil

@@ -35,7 +35,7 @@ public struct TokenIssuer: Sendable {
     /// - Throws: If it cannot be signed.
     public func token(subject: String, permissions: [String]? = nil, lifetime: Duration) async throws -> String {
         let keys = JWTKeyCollection()
-        await keys.add(hmac: HMACKey(from: secret), digestAlgorithm: .sha256)
+        await keys.add(hmac: HMACKey(secret: secret), digestAlgorithm: .sha256)
         let now = Date()
         return try await keys.sign(
             TokenClaims(
@@ -46,5 +46,16 @@ public struct TokenIssuer: Sendable {
                 permissions: permissions
             )
         )
+    }
+}
+
+extension HMACKey {
+    /// The key that a secret is.
+    ///
+    /// JWTKit stops the process for keys shorter than a digest. HMAC itself fills a key with zeros up to the hash's block
+    /// (RFC 2104, section 2), so a short one with zeros behind it is the same key; the server warns of it at the start.
+    init(secret: String) {
+        let bytes = Array(secret.utf8)
+        self.init(from: bytes + [UInt8](repeating: 0, count: max(0, 32 - bytes.count)))
     }
 }

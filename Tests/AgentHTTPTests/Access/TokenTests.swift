@@ -122,4 +122,17 @@ private final class Clock: Sendable {
     private let start = ContinuousClock.now
     var now: ContinuousClock.Instant { start + offset.withLock { $0 } }
     func advance(by duration: Duration) { offset.withLock { $0 += duration } }
+
+    @Test func aShortSecretIsTheKeyThatOthersMakeOfIt() async throws {
+        // Signed by Python's hmac with the five bytes as its key; valid until 2100.
+        let foreign =
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ4IiwiZXhwIjo0MTAyNDQ0ODAwfQ."
+            + "niYqEqDpazQFWOX1BYiTlQG8MlvDRJurimuzurMtYYM"
+        let authenticator = await Authenticator(secret: "short", socketGroup: nil, limiter: FailureLimiter())
+        let own = try await TokenIssuer(secret: "short").token(subject: "x", lifetime: .seconds(60))
+        for token in [foreign, own] {
+            let identity = try await authenticator.identify(.network("192.0.2.1"), authorization: "Bearer \(token)")
+            #expect(identity.subject == "x")
+        }
+    }
 }
