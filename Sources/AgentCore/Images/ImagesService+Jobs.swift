@@ -138,11 +138,15 @@ extension ImagesService {
                 guard try await disks.rootDisk(of: image.digest) == nil else { continue }
                 image.error = "its root disk is not there; pull or import it again"
             case .pending, .pulling, .converting:
-                if !image.imported, let reference = try? ImageReference(image.name) {
-                    startFetching(reference, image.digest)
-                    continue
+                do {
+                    guard image.imported else {
+                        startFetching(try ImageReference(image.name), image.digest)
+                        continue
+                    }
+                    image.error = "the agent was restarted during the import; import it again"
+                } catch {
+                    image.error = "the pull cannot be taken up again: \(error)"
                 }
-                image.error = "the agent was restarted during the import; import it again"
             }
             image.status = .failed
             try await put(image)

@@ -19,6 +19,8 @@ public struct AgentWorld: Sendable {
     public private(set) var images: ImagesService
     public private(set) var instances: InstancesService
     public private(set) var directory: InstanceDirectory
+    /// Makes the services of one life of the agent.
+    private let beginLife: @Sendable (InMemoryHypervisor) -> (InstanceDirectory, ImagesService, InstancesService)
 
     /// The name of the image that ``with(behaviour:bootTimeout:_:)`` makes ready.
     public static let imageName = "docker.io/library/test:latest"
@@ -56,76 +58,55 @@ public struct AgentWorld: Sendable {
     }
 
     private init(behaviour: GuestBehaviour, bootTimeout: Duration) {
-        host = InMemoryHost(behaviour: behaviour)
-        hypervisor = InMemoryHypervisor(host: host)
-        store = InMemoryStateStore()
-        pictures = InMemoryImages()
-        disks = InMemoryDisks()
-        logs = InMemoryLogs()
-        network = InMemoryNetwork()
-        runtime = FilePath(FileManager.default.temporaryDirectory.path).appending(
+        let (host, store, network) = (InMemoryHost(behaviour: behaviour), InMemoryStateStore(), InMemoryNetwork())
+        let (pictures, disks, logs) = (InMemoryImages(), InMemoryDisks(), InMemoryLogs())
+        let runtime = FilePath(FileManager.default.temporaryDirectory.path).appending(
             "world-\(UUID().uuidString.prefix(8))"
         )
-        self.bootTimeout = bootTimeout
-        (directory, images, instances) = Self.services(
-            hypervisor,
-            store,
-            pictures,
-            disks,
-            logs,
-            network,
-            runtime: runtime,
-            bootTimeout: bootTimeout
-        )
-    }
-
-    private static func services(
-        _ hypervisor: InMemoryHypervisor,
-        _ store: InMemoryStateStore,
-        _ pictures: InMemoryImages,
-        _ disks: InMemoryDisks,
-        _ logs: InMemoryLogs,
-        _ network: InMemoryNetwork,
-        runtime: FilePath,
-        bootTimeout: Duration
-    ) -> (InstanceDirectory, ImagesService, InstancesService) {
-        let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
-        let configuration = InstancesConfiguration(
-            runtimeDirectory: runtime,
-            kernel: "/nonexistent/vmlinux",
-            initrd: "/nonexistent/initrd",
-            hypervisor: nil,
-            maximumVCPUs: 4,
-            maximumMemory: .gibibytes(4),
-            maximumOverlaySize: .gibibytes(20),
-            bootTimeout: bootTimeout
-        )
-        let directory = InstanceDirectory()
-        let images = ImagesService(
-            configuration: ImagesConfiguration(maximumConcurrentBuilds: 2),
-            store: store,
-            registry: pictures,
-            archives: pictures,
-            builder: pictures,
-            disks: pictures,
-            instances: directory,
-            time: .system,
-            logger: logger
-        )
-        let instances = InstancesService(
-            configuration: configuration,
-            store: store,
-            directory: directory,
-            images: images,
-            imageStore: pictures,
-            disks: disks,
-            logs: logs,
-            network: network,
-            hypervisors: HypervisorSelection(drivers: [hypervisor], configuration: configuration),
-            time: .system,
-            logger: logger
-        )
-        return (directory, images, instances)
+        beginLife = { hypervisor in
+            let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
+            let configuration = InstancesConfiguration(
+                runtimeDirectory: runtime,
+                kernel: "/nonexistent/vmlinux",
+                initrd: "/nonexistent/initrd",
+                hypervisor: nil,
+                maximumVCPUs: 4,
+                maximumMemory: .gibibytes(4),
+                maximumOverlaySize: .gibibytes(20),
+                bootTimeout: bootTimeout
+            )
+            let directory = InstanceDirectory()
+            let images = ImagesService(
+                configuration: ImagesConfiguration(maximumConcurrentBuilds: 2),
+                store: store,
+                registry: pictures,
+                archives: pictures,
+                builder: pictures,
+                disks: pictures,
+                instances: directory,
+                time: .system,
+                logger: logger
+            )
+            let instances = InstancesService(
+                configuration: configuration,
+                store: store,
+                directory: directory,
+                images: images,
+                imageStore: pictures,
+                disks: disks,
+                logs: logs,
+                network: network,
+                hypervisors: HypervisorSelection(drivers: [hypervisor], configuration: configuration),
+                time: .system,
+                logger: logger
+            )
+            return (directory, images, instances)
+        }
+        hypervisor = InMemoryHypervisor(host: host)
+        (self.host, self.store, self.network) = (host, store, network)
+        (self.pictures, self.disks, self.logs) = (pictures, disks, logs)
+        (self.runtime, self.bootTimeout) = (runtime, bootTimeout)
+        (directory, images, instances) = beginLife(hypervisor)
     }
 
     /// Ends the agent's life as `kill -9` does, begins the next one on the same host and state, and recovers.
@@ -143,16 +124,7 @@ public struct AgentWorld: Sendable {
         await previous.shutDown()
         if rebootingHost { host.reboot() }
         meanwhile()
-        (directory, images, instances) = Self.services(
-            hypervisor,
-            store,
-            pictures,
-            disks,
-            logs,
-            network,
-            runtime: runtime,
-            bootTimeout: bootTimeout
-        )
+        (directory, images, instances) = beginLife(hypervisor)
         let state = try await store.load()
         try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
         try await instances.recover(state, bootID: rebootingHost ? "another boot" : state.bootID ?? "boot")

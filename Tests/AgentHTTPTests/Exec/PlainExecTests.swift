@@ -141,21 +141,31 @@ import Testing
         }
     }
 
+    /// Runs `body` once a client's command is started: one that leaves before takes nothing with it.
+    private static func withStarted(
+        _ process: ScriptedProcess,
+        _ server: TestServer,
+        _ body: @escaping @Sendable (WebSocketClient) async throws -> Void
+    ) async throws {
+        server.instances.add("a")
+        let (started, start) = AsyncStream.makeStream(of: Void.self)
+        server.instances.script.withLock { script in
+            script.exec = { _ in
+                start.finish()
+                return process
+            }
+        }
+        try await WebSocketClient.with(server) { client, _ in
+            try await client.send(text: #"{"command":["sleep"]}"#)
+            for await _ in started {}
+            try await body(client)
+        }
+    }
+
     @Test func clientThatLeavesTakesItsCommandWithIt() async throws {
         let process = ScriptedProcess()
         try await TestServer.with { server async throws in
-            server.instances.add("a")
-            // A client that leaves before its command is started takes nothing with it.
-            let (started, start) = AsyncStream.makeStream(of: Void.self)
-            server.instances.script.withLock { script in
-                script.exec = { _ in
-                    start.finish()
-                    return process
-                }
-            }
-            try await WebSocketClient.with(server) { client, _ in
-                try await client.send(text: #"{"command":["sleep"]}"#)
-                for await _ in started {}
+            try await Self.withStarted(process, server) { client in
                 try await client.channel.close()
             }
             await process.waitUntilKilled()
@@ -165,18 +175,7 @@ import Testing
     @Test func clientThatLeavesIsNoticedBehindUnreadInput() async throws {
         let process = ScriptedProcess(stalls: true)
         try await TestServer.with { server async throws in
-            server.instances.add("a")
-            // A client that leaves before its command is started takes nothing with it.
-            let (started, start) = AsyncStream.makeStream(of: Void.self)
-            server.instances.script.withLock { script in
-                script.exec = { _ in
-                    start.finish()
-                    return process
-                }
-            }
-            try await WebSocketClient.with(server) { client, _ in
-                try await client.send(text: #"{"command":["sleep"]}"#)
-                for await _ in started {}
+            try await Self.withStarted(process, server) { client in
                 // More than the buffers on the way hold: the command takes nothing.
                 let flood = Task {
                     while !Task.isCancelled {

@@ -33,7 +33,7 @@ extension QEMUDriver {
                 try await self.bringUp(machine, session: session, information, process, files)
             }
         } catch {
-            let cause = await undo(process, files)
+            let cause = await undo(process, of: machine.instance, files)
             if error is CancellationError || Task.isCancelled {
                 throw AgentError(.cancelled, "the start of instance \(machine.instance) was cancelled")
             }
@@ -126,14 +126,17 @@ extension QEMUDriver {
     /// Ends what was started, also when the start was cancelled.
     ///
     /// - Returns: What QEMU said, if it had exited by itself.
-    private func undo(_ process: any SupervisedProcess, _ files: QEMUFiles) async -> String? {
+    private func undo(
+        _ process: any SupervisedProcess,
+        of instance: InstanceID,
+        _ files: QEMUFiles
+    ) async -> String? {
         let logger = logger
         // A task of its own: this must happen though the caller's is cancelled.
         return await Task {
             let own = try? await withDeadline(.milliseconds(100), "") { try await process.waitForExit() }
-            process.signal(SIGKILL)
             do {
-                _ = try await withDeadline(.seconds(10), "the process does not die") { try await process.waitForExit() }
+                try await self.end(process, of: instance)
                 return try await NIOThreadPool.singleton.runIfActive {
                     let words = files.lastWords()
                     SocketPath.remove(files.sockets + [files.log])

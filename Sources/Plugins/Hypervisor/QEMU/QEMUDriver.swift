@@ -88,15 +88,19 @@ public final class QEMUDriver: HypervisorDriver {
         }
     }
 
+    /// Kills a process and waits until it is gone.
+    func end(_ process: any SupervisedProcess, of instance: InstanceID) async throws {
+        process.signal(SIGKILL)
+        _ = try await withDeadline(
+            .seconds(10),
+            "QEMU of instance \(instance), process \(process.identity.pid), does not die"
+        ) { try await process.waitForExit() }
+    }
+
     public func reap(instance: InstanceID, runtimeDirectory: RuntimeDirectory) async throws {
         let processes = try await supervisor.find(mark: QEMUArguments.mark(instance))
         for process in processes { process.signal(SIGKILL) }
-        for process in processes {
-            _ = try await withDeadline(
-                .seconds(10),
-                "QEMU of instance \(instance), process \(process.identity.pid), does not die"
-            ) { try await process.waitForExit() }
-        }
+        for process in processes { try await end(process, of: instance) }
         let files = try QEMUFiles(runtimeDirectory.path)
         try await NIOThreadPool.singleton.runIfActive { SocketPath.remove(files.sockets + [files.log]) }
     }
