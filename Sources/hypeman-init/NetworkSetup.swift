@@ -15,6 +15,7 @@ enum NetworkSetup {
             (0...32).contains(network.prefixLength)
         else { throw BootFailure(message: "the network's addresses make no sense: \(network)") }
         let interface = try Devices.interface(mac: network.mac)
+        withoutLinkLocalAddress(interface)
         let netmask: UInt32 = network.prefixLength == 0 ? 0 : ~0 << UInt32(32 - network.prefixLength)
         try BootFailure.check(
             hypeman_set_address(interface, address, netmask.bigEndian),
@@ -33,22 +34,22 @@ enum NetworkSetup {
     static func writeFiles(_ configuration: GuestConfiguration) {
         let name = configuration.hostname
         hypeman_set_hostname(name, name.utf8.count)
-        mkdir("/etc", 0o755)
-        let own = configuration.network.map { "\($0.address)\t\(name)\n" } ?? "127.0.1.1\t\(name)\n"
-        write(
-            "/etc/hosts",
-            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n\(own)"
-        )
-        write("/etc/hostname", name + "\n")
-        guard let network = configuration.network, !network.nameServers.isEmpty else { return }
-        let search = network.searchDomains.isEmpty ? "" : "search \(network.searchDomains.joined(separator: " "))\n"
-        write("/etc/resolv.conf", search + network.nameServers.map { "nameserver \($0)\n" }.joined())
+        // A file that cannot be written does not keep the program from running.
+        for (path, error) in NetworkFiles(configuration).write() {
+            Console.write("cannot write \(path): \(String(cString: strerror(-error)))")
+        }
     }
 
-    /// A file that cannot be written does not keep the program from running.
-    private static func write(_ path: String, _ text: String) {
-        let result = SmallFile.replace(path, with: text)
-        if result != 0 { Console.write("cannot write \(path): \(String(cString: strerror(-result)))") }
+    /// Keeps the kernel from giving an interface a link-local IPv6 address, which would ask for routers and neighbours
+    /// that the host does not let through; IPv6 stays there for whoever sets it up.
+    private static func withoutLinkLocalAddress(_ interface: String) {
+        // 1 is IN6_ADDR_GEN_MODE_NONE (include/uapi/linux/if_link.h). A kernel without IPv6 has no such file.
+        let descriptor = hypeman_open("/proc/sys/net/ipv6/conf/\(interface)/addr_gen_mode", O_WRONLY)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        if write(descriptor, "1", 1) < 0 {
+            Console.write("\(interface) keeps its link-local address: \(String(cString: strerror(errno)))")
+        }
     }
 
     /// A dotted IPv4 address, in network byte order.

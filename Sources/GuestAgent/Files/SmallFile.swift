@@ -64,7 +64,12 @@ public enum SmallFile {
             rest = rest.dropFirst(written)
         }
         close(descriptor)
-        return rename(temporary, path) == 0 ? 0 : -errno
+        guard rename(temporary, path) == 0 else {
+            let error = errno
+            unlink(temporary)
+            return -error
+        }
+        return 0
     }
 
     /// Names in a directory, without `.` and `..`, in no order.
