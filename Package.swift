@@ -180,7 +180,7 @@ let package = Package(
         .executableTarget(
             name: "hypeman-agent",
             dependencies: [
-                "AgentCore", "AgentHTTP", "AgentStore", "HypervisorPlugin", "NetworkPlugin", "StoragePlugin",
+                "AgentCore", "AgentHTTP", "AgentStore", "CLinux", "HypervisorPlugin", "NetworkPlugin", "StoragePlugin",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Logging", package: "swift-log"),
@@ -266,7 +266,7 @@ let package = Package(
         .testTarget(
             name: "NetworkPluginTests",
             dependencies: [
-                "AgentCore", "AgentTestSupport", "CNetwork", "NetworkPlugin",
+                "AgentCore", "AgentTestSupport", "CNetwork", "HypervisorPlugin", "NetworkPlugin",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -310,6 +310,7 @@ let package = Package(
             dependencies: [
                 "hypeman-agent", "AgentCore", "AgentTestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,20 +38,110 @@ static int clinux_prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t
     return error;
 }
 
-int clinux_spawn(int *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
-                 const char *output) {
+// Capabilities are a thread's (capabilities(7)); prctl(2) and the raw calls change the calling one's alone.
+static int clinux_load_capabilities(struct __user_cap_data_struct data[2]) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    return syscall(SYS_capget, &header, data) < 0 ? errno : 0;
+}
+
+static int clinux_store_capabilities(const struct __user_cap_data_struct data[2]) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    return syscall(SYS_capset, &header, data) < 0 ? errno : 0;
+}
+
+int clinux_get_capabilities(struct clinux_capability_sets *sets) {
+    struct __user_cap_data_struct data[2];
+    int error = clinux_load_capabilities(data);
+    if (error) return error;
+    sets->effective = data[0].effective | (uint64_t)data[1].effective << 32;
+    sets->permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+    sets->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
+    sets->ambient = 0;
+    for (int number = 0; number < 64; number++)
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, number, 0, 0) == 1) sets->ambient |= 1ull << number;
+    return 0;
+}
+
+// Sets what is inheritable, and raises it as ambient.
+static int clinux_bequeath(uint64_t capabilities, int ambient) {
+    struct __user_cap_data_struct data[2];
+    int error = clinux_load_capabilities(data);
+    if (error) return error;
+    uint64_t permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+    capabilities &= permitted;
+    data[0].inheritable = (uint32_t)capabilities;
+    data[1].inheritable = (uint32_t)(capabilities >> 32);
+    error = clinux_store_capabilities(data);
+    for (int number = 0; ambient && !error && number < 64; number++)
+        if (capabilities >> number & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) < 0) error = errno;
+    return error;
+}
+
+int clinux_raise_ambient(uint64_t capabilities) { return clinux_bequeath(capabilities, 1); }
+
+// Leaves the calling thread nothing to pass on but `capabilities`.
+static int clinux_restrict(uint64_t capabilities) {
+    // For root a program's file has every capability (capabilities(7)), so that the bounding set decides.
+    int is_root = geteuid() == 0;
+    if (is_root) capabilities |= 1ull << CAP_DAC_READ_SEARCH;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) return errno;
+    for (int number = 0; number < 64; number++) {
+        if (capabilities >> number & 1) continue;
+        // EINVAL is beyond the kernel's last. Without CAP_SETPCAP it is not allowed, and not needed: what is neither
+        // ambient nor gained from a file is gone with the exec.
+        if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0) {
+            if (errno == EINVAL || (errno == EPERM && !is_root)) break;
+            if (errno != EPERM) return errno;
+        }
+    }
+    int error = clinux_bequeath(capabilities, !is_root);
+    if (!error && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) error = errno;
+    return error;
+}
+
+struct clinux_spawn_request {
+    int *pid;
+    const char *path;
+    char *const *argv;
+    char *const *envp;
+    const char *directory;
+    const char *output;
+    uint64_t capabilities;
+    int error;
+};
+
+static void *clinux_spawn_restricted(void *argument) {
+    struct clinux_spawn_request *request = argument;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error) return error;
-    error = posix_spawnattr_init(&attributes);
+    int error = clinux_restrict(request->capabilities);
+    if (!error) error = posix_spawn_file_actions_init(&actions);
     if (!error) {
-        error = clinux_prepare(&actions, &attributes, directory, output);
-        if (!error) error = posix_spawn(pid, path, &actions, &attributes, argv, envp);
-        posix_spawnattr_destroy(&attributes);
+        error = posix_spawnattr_init(&attributes);
+        if (!error) {
+            error = clinux_prepare(&actions, &attributes, request->directory, request->output);
+            if (!error)
+                error = posix_spawn(request->pid, request->path, &actions, &attributes, request->argv, request->envp);
+            posix_spawnattr_destroy(&attributes);
+        }
+        posix_spawn_file_actions_destroy(&actions);
     }
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
+    request->error = error;
+    return NULL;
+}
+
+int clinux_spawn(int *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
+                 const char *output, uint64_t capabilities) {
+    struct clinux_spawn_request request = {
+        .pid = pid, .path = path, .argv = argv, .envp = envp,
+        .directory = directory, .output = output, .capabilities = capabilities,
+    };
+    // What a thread drops of the bounding set it never gets back: one that ends with the spawn drops it, and its child
+    // is a child of the whole process.
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, clinux_spawn_restricted, &request);
+    if (!error) error = pthread_join(thread, NULL);
+    return error ? error : request.error;
 }
 
 int clinux_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }

@@ -2,7 +2,6 @@ import AgentCore
 import ArgumentParser
 
 /// The daemon and its tools.
-@main
 struct HypemanAgent: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hypeman-agent",

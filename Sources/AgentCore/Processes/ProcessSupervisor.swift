@@ -35,6 +35,10 @@ public struct ProcessSpecification: Sendable {
     public var outputFile: FilePath
     /// A text that is among `arguments` and in no other process's, to find it after a crash.
     public var mark: String
+    /// What it may do of that which only root may; it has no other of the agent's rights, and gains none.
+    ///
+    /// Those that the agent itself doesn't have it doesn't get.
+    public var capabilities: Set<ProcessCapability>
 
     public init(
         executable: FilePath,
@@ -42,7 +46,8 @@ public struct ProcessSpecification: Sendable {
         environment: [String: String],
         workingDirectory: FilePath,
         outputFile: FilePath,
-        mark: String
+        mark: String,
+        capabilities: Set<ProcessCapability> = []
     ) {
         self.executable = executable
         self.arguments = arguments
@@ -50,10 +55,11 @@ public struct ProcessSpecification: Sendable {
         self.workingDirectory = workingDirectory
         self.outputFile = outputFile
         self.mark = mark
+        self.capabilities = capabilities
     }
 }
 
-/// Starts VMMs so that they outlive the agent, and finds them again.
+/// Starts VMMs, and what serves them, so that they outlive the agent, and finds them again.
 public protocol ProcessSupervisor: Sendable {
     /// Starts a process in a session of its own, with no descriptor of the agent's.
     ///

@@ -4,10 +4,27 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <stdint.h>
+
 // Starts a program in a session of its own, with default signal dispositions and no signal blocked, with no descriptor but
-// 0 (/dev/null), 1 and 2 (appended to `output`). Returns 0 or an errno; returns once the program is executed.
+// 0 (/dev/null), 1 and 2 (appended to `output`). Of the caller's capabilities it has those in `capabilities` (one bit
+// each), it can gain none, and a root process keeps CAP_DAC_READ_SEARCH: it may lie in a directory of another user's.
+// Returns 0 or an errno; returns once the program is executed.
 int clinux_spawn(int *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
-                 const char *output);
+                 const char *output, uint64_t capabilities);
+
+// The calling thread's capability sets (capabilities(7)), one bit each.
+struct clinux_capability_sets {
+    uint64_t effective;
+    uint64_t permitted;
+    uint64_t inheritable;
+    uint64_t ambient;
+};
+int clinux_get_capabilities(struct clinux_capability_sets *sets);
+
+// Makes those of `capabilities` that the calling thread is permitted inheritable and ambient, so that programs which it
+// and its future threads execute have them, too. Returns 0 or an errno.
+int clinux_raise_ambient(uint64_t capabilities);
 
 // pidfd_open(2); the descriptor is close-on-exec.
 int clinux_pidfd_open(int pid);

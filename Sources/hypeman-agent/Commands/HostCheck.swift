@@ -18,6 +18,7 @@ struct HostCheck {
         findings.append(guestFiles())
         findings.append(tool("mkfs.ext4", package: "e2fsprogs", "makes overlay disks"))
         findings.append(await hypervisor())
+        findings += CapabilityCheck(isNeeded: configuration.network != .none).findings()
         findings.append(wiring())
         findings.append(tcp())
         return findings

@@ -65,6 +65,29 @@ struct ChildProcessSupervisorTests {
         #expect(fields[0] == fields[5])
     }
 
+    @Test(arguments: [[], [.networkAdministration, .privilegedPorts]] as [Set<ProcessCapability>])
+    func aProcessHasTheRightsItIsGivenAndNoOthers(_ capabilities: Set<ProcessCapability>) async throws {
+        try await Scratch.with { scratch in
+            var specification = Self.specification("cat /proc/self/status", scratch)
+            specification.capabilities = capabilities
+            _ = try await Self.makeSupervisor().start(specification).waitForExit()
+            let text = try String(contentsOfFile: scratch.path.appending("output").string, encoding: .utf8)
+            let lines = text.split(separator: "\n").map { $0.split(separator: "\t") }
+            func mask(_ name: String) throws -> UInt64 {
+                let line = try #require(lines.first { $0.first == "\(name):" })
+                return try #require(UInt64(line[1], radix: 16))
+            }
+            // CAP_DAC_READ_SEARCH, which a root process keeps; the tests run as root.
+            let expected = capabilities.mask | 1 << 2
+            for name in ["CapEff", "CapPrm", "CapBnd"] { #expect(try mask(name) == expected) }
+            #expect(try mask("CapAmb") == 0)
+            #expect(lines.contains(["NoNewPrivs:", "1"]))
+            // The agent's own are untouched.
+            let own = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+            #expect(own.contains("NoNewPrivs:\t0"))
+        }
+    }
+
     @Test func theEnvironmentIsTheGivenOne() async throws {
         let names = try await output(of: "exec env").split(separator: "\n").map { $0.prefix { $0 != "=" } }
         #expect(Set(names).subtracting(["PWD", "SHLVL", "_", "OLDPWD"]) == ["PATH"])
@@ -82,12 +105,15 @@ struct ChildProcessSupervisorTests {
         }
     }
 
-    @Test(arguments: [false, true])
-    func outputIsBounded(afterARestart: Bool) async throws {
+    @Test(arguments: [false, true], [false, true])
+    func outputIsBounded(afterARestart: Bool, elsewhere: Bool) async throws {
         try await Scratch.with { scratch in
+            // dnsmasq moves its log to another descriptor, and closes the first three.
+            let move = elsewhere ? "exec 7>&1 >/dev/null 2>&1; " : ""
+            let output = elsewhere ? ">&7" : ""
             // 4 MiB, then a word.
             let specification = Self.specification(
-                "read x < $0.go; head -c 4194304 /dev/zero; sleep 0.1; echo end; while :; do read x < /dev/ptmx; done",
+                "\(move)read x < $0.go; head -c 4194304 /dev/zero \(output); sleep 0.1; echo end \(output); while :; do read x < /dev/ptmx; done",
                 scratch,
                 mark: scratch.path.appending("mark").string
             )

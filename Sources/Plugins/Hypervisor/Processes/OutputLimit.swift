@@ -44,13 +44,11 @@ final class OutputLimit: Sendable {
         source.cancel()
     }
 
-    /// Watches the file that is a process's stdout, if it is a file.
+    /// Watches the file that a process's output goes to, if it is a file.
     ///
     /// It is reached through the process, so that an agent that has come back need not know where it is.
     func add(_ pid: Int32) {
-        let path = Self.path(pid)
-        var information = stat()
-        guard stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFREG else { return }
+        guard let path = Self.path(pid) else { return }
         let watch = inotify_add_watch(descriptor, path, UInt32(IN_MODIFY))
         guard watch >= 0 else {
             logger.warning(
@@ -92,10 +90,9 @@ final class OutputLimit: Sendable {
     }
 
     private func trim(_ pid: Int32) {
-        let path = Self.path(pid)
         var information = stat()
         // Gone means that the process has just ended.
-        guard stat(path, &information) == 0, information.st_size > Self.limit else { return }
+        guard let path = Self.path(pid), stat(path, &information) == 0, information.st_size > Self.limit else { return }
         guard truncate(path, 0) == 0 else {
             logger.warning(
                 "the output of a process cannot be emptied",
@@ -106,5 +103,21 @@ final class OutputLimit: Sendable {
         logger.warning("the output of a process was emptied", metadata: ["pid": "\(pid)", "limit": "\(Self.limit)"])
     }
 
-    private static func path(_ pid: Int32) -> String { "/proc/\(pid)/fd/1" }
+    /// The output file as the process sees it: the first regular file that it appends to.
+    ///
+    /// Mostly that is its stdout, but dnsmasq moves its log to another descriptor and closes the first three.
+    private static func path(_ pid: Int32) -> String? {
+        let flags = O_ACCMODE | O_APPEND
+        // A VMM opens its disks later and never to append; what is below 16 was there first.
+        return (1..<16).lazy.filter { number in
+            var information = stat()
+            guard stat("/proc/\(pid)/fd/\(number)", &information) == 0, information.st_mode & S_IFMT == S_IFREG,
+                let bytes = ProcessTable.read("/proc/\(pid)/fdinfo/\(number)", limit: 1024)
+            else { return false }
+            // "flags:\t02102001", octal (proc(5)).
+            let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("flags:") }
+            guard let value = line?.split(separator: "\t").last.flatMap({ Int32($0, radix: 8) }) else { return false }
+            return value & flags == O_WRONLY | O_APPEND
+        }.map { "/proc/\(pid)/fd/\($0)" }.first
+    }
 }

@@ -22,7 +22,8 @@ enum ProcessSpawn {
                     arguments,
                     environment,
                     specification.workingDirectory.string,
-                    specification.outputFile.string
+                    specification.outputFile.string,
+                    specification.capabilities.mask
                 )
             }
         }

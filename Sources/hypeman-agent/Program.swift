@@ -1,0 +1,18 @@
+import ArgumentParser
+import Dispatch
+import Glibc
+
+/// The process, before there is any thread but the first.
+@main
+enum Program {
+    static func main() {
+        // Capabilities are a thread's and are inherited by those that it starts, so this comes first; an async `main`
+        // would already run on a thread of the pool.
+        Capabilities.passOn()
+        Task {
+            await HypemanAgent.main()
+            exit(EXIT_SUCCESS)
+        }
+        dispatchMain()
+    }
+}
