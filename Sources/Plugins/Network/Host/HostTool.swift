@@ -11,6 +11,8 @@ struct HostTool: Sendable {
     /// Far longer than any of them takes, even when another program holds the lock of the rules.
     private static let deadline = Duration.seconds(30)
     private static let outputLimit = 8 << 20
+    /// Where tools are: sbin is not in every user's PATH.
+    static let searchPath = "/usr/sbin:/usr/bin:/sbin:/bin"
 
     /// What a tool said.
     struct Result: Sendable {
@@ -34,8 +36,8 @@ struct HostTool: Sendable {
                 let result = try await Subprocess.run(
                     .name(command.executable),
                     arguments: Arguments(command.arguments),
-                    // sbin is not in every user's PATH, and messages are read here.
-                    environment: .custom(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"]),
+                    // Messages are read here.
+                    environment: .custom(["PATH": Self.searchPath, "LC_ALL": "C"]),
                     input: .string(input),
                     output: .string(limit: Self.outputLimit),
                     error: .string(limit: Self.outputLimit)
