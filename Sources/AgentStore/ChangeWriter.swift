@@ -17,13 +17,7 @@ struct ChangeWriter {
     mutating func write(_ change: StateChange) throws {
         switch change {
         case .putInstance(let instance):
-            try execute(
-                """
-                INSERT INTO instance (id, name, body) VALUES (?, ?, ?)
-                ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body
-                """,
-                [instance.id.rawValue, instance.name.rawValue, try encoder.encode(instance)]
-            )
+            try put(instance)
         case .removeInstance(let id):
             try execute("DELETE FROM instance WHERE id = ?", [id.rawValue])
         case .putImage(let image):
@@ -51,10 +45,85 @@ struct ChangeWriter {
         case .appendEvent(let draft):
             try append(draft)
         case .setBootID(let id):
+            try set("boot_id", to: id)
+        case .setLastAddress(let network, let address):
+            try set(SQLiteStateStore.lastAddressPrefix + network, to: address.description)
+        }
+    }
+
+    private func set(_ name: String, to value: String) throws {
+        try execute(
+            "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [name, value]
+        )
+    }
+
+    private func put(_ instance: Instance) throws {
+        do {
             try execute(
-                "INSERT INTO setting (name, value) VALUES ('boot_id', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                [id]
+                """
+                INSERT INTO instance (id, name, network, address, tap, body) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET name = excluded.name, network = excluded.network,
+                address = excluded.address, tap = excluded.tap, body = excluded.body
+                """,
+                [
+                    instance.id.rawValue, instance.name.rawValue, instance.attachment?.network,
+                    instance.attachment.map { Int($0.address.value) }, instance.attachment?.tap,
+                    try encoder.encode(instance),
+                ]
             )
+        } catch DatabaseError.SQLITE_CONSTRAINT_UNIQUE {
+            throw try conflict(of: instance)
+        }
+        try putPorts(of: instance)
+    }
+
+    /// What another instance has that this one was to have.
+    private func conflict(of instance: Instance) throws -> AgentError {
+        let names = try String.fetchAll(
+            database,
+            sql: "SELECT name FROM instance WHERE id <> ? AND (name = ? OR (network = ? AND address = ?) OR tap = ?)",
+            arguments: [
+                instance.id.rawValue, instance.name.rawValue, instance.attachment?.network,
+                instance.attachment.map { Int($0.address.value) }, instance.attachment?.tap,
+            ]
+        )
+        guard let attachment = instance.attachment, !names.contains(instance.name.rawValue) else {
+            return AgentError(
+                .alreadyExists,
+                code: "name_conflict",
+                "another instance has the name '\(instance.name)'"
+            )
+        }
+        return .addressInUse(attachment, by: names.first ?? "?")
+    }
+
+    /// Writes the ports anew where they are others than before, which is rare: an instance is stored often.
+    private func putPorts(of instance: Instance) throws {
+        let id = instance.id.rawValue
+        let wanted = Set(instance.specification.publishedPorts.map { "\($0.hostPort)/\($0.transport.rawValue)" })
+        let stored = try database.cachedStatement(
+            sql: "SELECT host_port || '/' || transport FROM published_port WHERE instance = ?"
+        )
+        guard try wanted != Set(String.fetchAll(stored, arguments: [id])) else { return }
+        try execute("DELETE FROM published_port WHERE instance = ?", [id])
+        for port in instance.specification.publishedPorts {
+            do {
+                try execute(
+                    "INSERT INTO published_port (transport, host_port, instance) VALUES (?, ?, ?)",
+                    [port.transport.rawValue, Int(port.hostPort), id]
+                )
+            } catch DatabaseError.SQLITE_CONSTRAINT_PRIMARYKEY {
+                let holder = try String.fetchOne(
+                    database,
+                    sql: """
+                        SELECT name FROM instance JOIN published_port ON instance.id = published_port.instance
+                        WHERE transport = ? AND host_port = ?
+                        """,
+                    arguments: [port.transport.rawValue, Int(port.hostPort)]
+                )
+                throw AgentError.portInUse(port, by: holder ?? "?")
+            }
         }
     }
 

@@ -10,6 +10,8 @@ public final class SQLiteStateStore: StateStore {
     /// Ended operations and events that are kept.
     public static let retainedOperations = 1_000
     public static let retainedEvents = 10_000
+    /// Of the setting that holds a network's last given address.
+    static let lastAddressPrefix = "last_address/"
 
     private let database: DatabaseQueue
 
@@ -68,7 +70,13 @@ public final class SQLiteStateStore: StateStore {
                 state.operations = try rows("SELECT body FROM operation WHERE NOT final ORDER BY rowid")
                 state.resources = try rows("SELECT body FROM resource ORDER BY rowid")
                 state.lastEvent = try Int.fetchOne(database, sql: "SELECT max(sequence) FROM event") ?? 0
-                state.bootID = try String.fetchOne(database, sql: "SELECT value FROM setting WHERE name = 'boot_id'")
+                for row in try Row.fetchAll(database, sql: "SELECT name, value FROM setting") {
+                    let (name, value): (String, String) = (row["name"], row["value"])
+                    if name == "boot_id" { state.bootID = value }
+                    if name.hasPrefix(Self.lastAddressPrefix), let address = IPv4Address(value) {
+                        state.lastAddresses[String(name.dropFirst(Self.lastAddressPrefix.count))] = address
+                    }
+                }
                 return state
             }
         }
@@ -108,8 +116,8 @@ public final class SQLiteStateStore: StateStore {
             return try await body()
         } catch DatabaseError.SQLITE_FULL {
             throw AgentError(.storageFull, "the agent's state cannot be stored: the disk of DATA_DIR is full")
-        } catch DatabaseError.SQLITE_CONSTRAINT_UNIQUE {
-            throw AgentError(.alreadyExists, code: "name_conflict", "another instance has this name")
+        } catch let error as AgentError {
+            throw error
         } catch let error as DatabaseError {
             throw AgentError(.internal, "the agent's state cannot be read or stored", cause: error)
         } catch let error as DecodingError {

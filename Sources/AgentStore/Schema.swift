@@ -39,6 +39,24 @@ enum Schema {
                 table.column("value", .text).notNull()
             }
         }
+        migrator.registerMigration("2: addresses, devices and ports are unique", migrate: addNetworks)
         return migrator
+    }
+
+    private static func addNetworks(_ database: Database) throws {
+        try database.alter(table: "instance") { table in
+            table.add(column: "network", .text)
+            table.add(column: "address", .integer)
+            table.add(column: "tap", .text)
+        }
+        // SQLite takes NULLs, of instances without a network, for different from one another.
+        try database.create(indexOn: "instance", columns: ["network", "address"], options: .unique)
+        try database.create(indexOn: "instance", columns: ["tap"], options: .unique)
+        try database.create(table: "published_port", options: .strict) { table in
+            table.column("transport", .text).notNull()
+            table.column("host_port", .integer).notNull()
+            table.column("instance", .text).notNull().indexed().references("instance", onDelete: .cascade)
+            table.primaryKey(["transport", "host_port"])
+        }
     }
 }

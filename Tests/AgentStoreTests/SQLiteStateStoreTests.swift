@@ -25,6 +25,10 @@ import Testing
     @Test func commitsAllOrNothing() async throws { try await withDirectory(conformance.commitsAllOrNothing) }
     @Test func loadsOperationsUnderWay() async throws { try await withDirectory(conformance.loadsOperationsUnderWay) }
     @Test func numbersEvents() async throws { try await withDirectory(conformance.numbersEvents) }
+    @Test func keepsAddressesAndPortsApart() async throws {
+        try await withDirectory(conformance.keepsAddressesAndPortsApart)
+    }
+    @Test func remembersTheLastAddress() async throws { try await withDirectory(conformance.remembersTheLastAddress) }
 
     @Test func stateIsThereAfterReopening() async throws {
         try await withDirectory {

@@ -8,11 +8,13 @@ public struct EventDraft: Sendable, Hashable, Codable {
         case instanceDeleted = "instance.deleted"
         case imageStatus = "image.status"
         case imageDeleted = "image.deleted"
+        /// The host's network broke, or is right again.
+        case networkState = "network.state"
     }
 
     public var time: Date
     public var kind: Kind
-    /// An instance's id or an image's name.
+    /// An instance's id, an image's name, or a network's id.
     public var subject: String
     /// More about it: `state`, `reason`, `exit_code`.
     public var attributes: [String: String]

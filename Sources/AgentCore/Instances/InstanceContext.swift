@@ -11,7 +11,7 @@ struct InstanceContext: Sendable {
     let imageStore: any ImageStore
     let disks: any DiskStore
     let logs: any InstanceLogs
-    let network: any NetworkBackend
+    let network: InstancesNetwork
     let hypervisors: HypervisorSelection
     let time: TimeSource
     let logger: Logger

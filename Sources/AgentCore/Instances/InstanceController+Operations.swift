@@ -27,10 +27,9 @@ extension InstanceController {
         if instance.state == .shutdown {
             _ = try await wait(within: Self.powerOffDeadline) { $0.state != .shutdown }
         }
-        try await apply(
-            .startRequested(request),
-            with: [.recordResource(machineResource), .recordResource(diskResource)]
-        )
+        if instance.state == .stopped || instance.state == .created { try await settleOnNetwork() }
+        let resources = [machineResource, diskResource] + (instance.endpoint.map { [$0.resource] } ?? [])
+        try await apply(.startRequested(request), with: resources.map(StateChange.recordResource))
         do {
             try await withDeadline(
                 Self.startDeadline,
@@ -45,6 +44,18 @@ extension InstanceController {
             if error is CancellationError { throw error }
             throw failure
         }
+    }
+
+    /// Sees that the instance's address is one of the agent's network.
+    private func settleOnNetwork() async throws {
+        guard let (attachment, change) = try context.network.replacement(for: instance) else { return }
+        let former = instance.attachment?.address
+        try await apply(.placed(attachment), with: [change])
+        guard let former, former != attachment.address else { return }
+        logger.warning(
+            "the instance has another address, since the agent's subnet was changed",
+            metadata: ["address": "\(attachment.address)", "former": "\(former)"]
+        )
     }
 
     private func boot() async throws {
@@ -70,7 +81,7 @@ extension InstanceController {
         let overlay = try await context.disks.createOverlay(for: id, size: asked.overlaySize)
         endPhase(.disks)
         let endpoint = instance.endpoint
-        if let endpoint { try await context.network.attach(endpoint) }
+        if let endpoint { try await attach(endpoint) }
         endPhase(.network)
         let session = Self.newSession()
         let guest = try GuestConfiguration(
@@ -115,6 +126,14 @@ extension InstanceController {
         watch(machine)
     }
 
+    private func attach(_ endpoint: NetworkEndpoint) async throws {
+        try await connecting.withTurn {
+            // A start that was given up attaches nothing after what it made was removed.
+            try Task.checkCancellation()
+            try await context.network.attach(endpoint)
+        }
+    }
+
     private static func newSession() -> String {
         var generator = SystemRandomNumberGenerator()
         return (0..<2).map { _ in
@@ -129,12 +148,15 @@ extension InstanceController {
             await run.machine.kill()
             await run.watch.value
         }
-        await removeMachine()
-        await observe(.startFailed(failure.description), with: [.forgetResource(machineResource)])
+        let gone = await removeMachine()
+        await observe(.startFailed(failure.description), with: gone)
     }
 
     /// Makes sure that no machine of this instance's is left, nor its network device, nor its directory.
-    func removeMachine() async {
+    ///
+    /// - Returns: What the journal can forget.
+    @discardableResult
+    func removeMachine() async -> [StateChange] {
         // The driver removes its file.
         await recordMachineOutput(whole: true)
         let path = context.runtime.path(of: id)
@@ -145,17 +167,21 @@ extension InstanceController {
         } catch {
             logger.error("leftover machine not removed", metadata: ["error": "\(error)"])
         }
-        await removeLeftovers()
+        return await removeLeftovers()
     }
 
     /// Removes what surrounds a machine that is gone.
-    func removeLeftovers() async {
-        if let endpoint = instance.endpoint {
-            do {
-                try await context.network.detach(endpoint)
-            } catch {
-                logger.error("network not detached", metadata: ["error": "\(error)"])
-            }
+    ///
+    /// - Returns: What the journal can forget.
+    @discardableResult
+    func removeLeftovers() async -> [StateChange] {
+        var gone = [machineResource]
+        do {
+            if let device = try await detach() { gone.append(device) }
+            isStillAttached = false
+        } catch {
+            isStillAttached = true
+            logger.error("network not detached", metadata: ["error": "\(error)"])
         }
         await recordMachineOutput(whole: true)
         do {
@@ -163,12 +189,21 @@ extension InstanceController {
         } catch {
             logger.error("runtime directory not removed", metadata: ["error": "\(error)"])
         }
+        return gone.map(StateChange.forgetResource)
+    }
+
+    /// - Returns: The journal's entry, nil without a network.
+    private func detach() async throws -> HostResource? {
+        guard let endpoint = instance.endpoint else { return nil }
+        // Behind an attach that is still under way although its start was given up; also for a cancelled caller.
+        try await Task { try await connecting.withTurn { try await context.network.detach(endpoint) } }.value
+        return endpoint.resource
     }
 
     /// Stores that nothing of the machine is left.
     func finishRun() async {
-        await removeLeftovers()
-        await observe(.cleanedUp, with: [.forgetResource(machineResource)])
+        let gone = await removeLeftovers()
+        await observe(.cleanedUp, with: gone)
     }
 
     // MARK: Stop
@@ -240,19 +275,21 @@ extension InstanceController {
         } else {
             await removeMachine()
         }
+        // The address is not free for another while the device may still carry it.
+        if isStillAttached { _ = try await detach() }
         try await context.disks.remove(id)
         try await context.logs.remove(id)
-        try await context.store.commit([
-            .removeInstance(id), .forgetResource(machineResource), .forgetResource(diskResource),
-            .appendEvent(
-                EventDraft(
-                    time: context.time.now(),
-                    kind: .instanceDeleted,
-                    subject: id.rawValue,
-                    attributes: ["name": instance.name.rawValue]
-                )
-            ),
-        ])
+        let resources = [machineResource, diskResource] + (instance.endpoint.map { [$0.resource] } ?? [])
+        let event = EventDraft(
+            time: context.time.now(),
+            kind: .instanceDeleted,
+            subject: id.rawValue,
+            attributes: ["name": instance.name.rawValue]
+        )
+        try await context.store.commit(
+            [.removeInstance(id)] + resources.map(StateChange.forgetResource) + [.appendEvent(event)]
+        )
+        context.network.release(id, instance.specification)
         context.directory.remove(id)
         logger.info("instance deleted")
     }

@@ -24,6 +24,10 @@ actor InstanceController {
     var channel: (any GuestChannel)?
     /// How often its machine came to stand still for want of room on the host's disk, since it last went on.
     var shortages = 0
+    /// Attaching and detaching, one after the other.
+    let connecting = FairSemaphore(width: 1)
+    /// Whether the last detach failed.
+    var isStillAttached = false
 
     struct Run {
         let machine: any VirtualMachine

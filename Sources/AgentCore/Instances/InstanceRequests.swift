@@ -24,6 +24,10 @@ public struct CreateInstanceRequest: Sendable, Hashable {
     public var terminal = false
     /// Keep the program's stdin open for whoever attaches.
     public var openStandardInput = false
+    /// Limits need a network.
+    public var bandwidth = BandwidthLimits()
+    /// Ports of the host that lead to the instance; they need a network.
+    public var publishedPorts: [PublishedPort] = []
 
     public init(name: InstanceName, image: ImageReference) {
         self.name = name

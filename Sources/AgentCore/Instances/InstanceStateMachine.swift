@@ -6,6 +6,8 @@ public import struct Foundation.Date
 public enum InstanceTransition: Sendable, Hashable {
     /// A create or start was accepted.
     case startRequested(StartInstanceRequest)
+    /// It has another place on the network than before.
+    case placed(NetworkAttachment)
     /// Its VMM runs.
     case machineStarted(MachineRecord, phases: [StartPhase: Duration])
     /// The start did not get as far as a running VMM, and what it made is gone again.
@@ -54,6 +56,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .startRequested(let request): try requestStart(request)
         case .stopRequested: try requestStop()
         case .deleteRequested: instance.desired = .deleted
+        case .placed(let attachment): instance.attachment = attachment
         case .machineStarted(let record, let phases):
             guard instance.state == .created else { return }
             instance.state = .initializing

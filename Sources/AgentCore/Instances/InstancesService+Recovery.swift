@@ -10,9 +10,12 @@ extension InstancesService {
     /// - Parameters:
     ///   - state: As it was loaded.
     ///   - bootID: The host's present boot: under another one no machine can be left.
-    /// - Throws: What the store says; a single instance that cannot be recovered says so in its own state.
+    /// - Throws: What the network backend says of a host whose network cannot be brought in line, before anything is
+    ///   touched, and what the store says; a single instance that cannot be recovered says so in its own state.
     public func recover(_ state: StoredState, bootID: String) async throws {
         let rebooted = state.bootID != nil && state.bootID != bootID
+        context.network.restore(state, running: rebooted ? [] : state.instances.filter { $0.machine != nil })
+        try await context.network.reconcile()
         for instance in state.instances { context.directory.update(instance) }
         let controllers = state.instances.map(adopt)
         await withTaskGroup(of: Void.self) { group in
@@ -26,6 +29,7 @@ extension InstancesService {
             await discard(controller)
         }
         try await context.store.commit([.setBootID(bootID)])
+        context.network.maintain()
     }
 
     private func endInterrupted(_ operations: [Operation]) async {

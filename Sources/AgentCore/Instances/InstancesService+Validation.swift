@@ -8,6 +8,10 @@ extension InstancesService {
     static let minimumMemory = ByteSize.mebibytes(128)
     /// The least that an ext4 with a journal needs.
     static let minimumOverlaySize = ByteSize.mebibytes(16)
+    /// Two full frames a second.
+    static let minimumBandwidth = BitRate(bitsPerSecond: 24_000)
+    /// Each is a rule or an element of a set on the host.
+    static let maximumPublishedPorts = 256
 
     /// Checks everything about a request before anything is made.
     func validated(_ request: CreateInstanceRequest) async throws -> InstanceSpecification {
@@ -35,6 +39,8 @@ extension InstancesService {
             tags: try tags(request.tags),
             hypervisor: request.hypervisor,
             networkEnabled: try networkEnabled(request.networkEnabled),
+            bandwidth: try bandwidth(request),
+            publishedPorts: try publishedPorts(request),
             terminal: request.terminal,
             openStandardInput: request.openStandardInput
         )
@@ -135,11 +141,67 @@ extension InstancesService {
     private func networkEnabled(_ asked: Bool?) throws(AgentError) -> Bool {
         let isProvided = context.network.network != nil
         guard asked == true, !isProvided else { return asked ?? isProvided }
-        throw AgentError(
+        throw noNetwork("set network.enabled to false")
+    }
+
+    private func noNetwork(_ remedy: String) -> AgentError {
+        AgentError(
             .notSupported,
             code: "network_unavailable",
-            "this agent has no network for instances (its network backend is '\(context.network.name)'); "
-                + "set network.enabled to false"
+            "this agent has no network for instances (its network backend is '\(context.network.backend.name)'): \(remedy)"
         )
+    }
+
+    /// Refuses what is asked of a network that the instance isn't on.
+    private func requireNetwork(_ request: CreateInstanceRequest, for what: String, code: String) throws(AgentError) {
+        guard request.networkEnabled != false else {
+            throw AgentError(.invalidArgument, code: code, "\(what) need a network, and network.enabled is false")
+        }
+        guard context.network.network != nil else { throw noNetwork("leave out \(what)") }
+    }
+
+    private func bandwidth(_ request: CreateInstanceRequest) throws(AgentError) -> BandwidthLimits {
+        for (limit, code) in [
+            (request.bandwidth.download, "invalid_bandwidth_download"),
+            (request.bandwidth.upload, "invalid_bandwidth_upload"),
+        ] {
+            guard let limit else { continue }
+            try requireNetwork(request, for: "bandwidth limits", code: code)
+            guard limit >= Self.minimumBandwidth else {
+                throw AgentError(
+                    .invalidArgument,
+                    code: code,
+                    "a bandwidth of \(limit) is less than the \(Self.minimumBandwidth) that a connection needs"
+                )
+            }
+        }
+        return request.bandwidth
+    }
+
+    private func publishedPorts(_ request: CreateInstanceRequest) throws(AgentError) -> [PublishedPort] {
+        guard !request.publishedPorts.isEmpty else { return [] }
+        try requireNetwork(request, for: "published ports", code: "invalid_ports")
+        guard request.publishedPorts.count <= Self.maximumPublishedPorts else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_ports",
+                "\(request.publishedPorts.count) published ports are more than the \(Self.maximumPublishedPorts) that an "
+                    + "instance can have"
+            )
+        }
+        var seen: Set<String> = []
+        for port in request.publishedPorts {
+            guard port.hostPort > 0, port.guestPort > 0 else {
+                throw AgentError(.invalidArgument, code: "invalid_ports", "port 0 in '\(port)' cannot be published")
+            }
+            guard seen.insert("\(port.hostPort)/\(port.transport.rawValue)").inserted else {
+                throw AgentError(
+                    .invalidArgument,
+                    code: "invalid_ports",
+                    "port \(port.hostPort)/\(port.transport.rawValue) of the host is published twice"
+                )
+            }
+        }
+        return request.publishedPorts
     }
 }

@@ -36,7 +36,7 @@ public final class InstancesService: Sendable {
             imageStore: imageStore,
             disks: disks,
             logs: logs,
-            network: network,
+            network: InstancesNetwork(backend: network, store: store, time: time, logger: logger),
             hypervisors: hypervisors,
             time: time,
             logger: logger
@@ -98,29 +98,13 @@ public final class InstancesService: Sendable {
     /// Makes an instance and starts it; returns when its VMM runs (state Initializing, or beyond).
     ///
     /// - Throws: `invalidArgument` with the field's code, `notFound` for the image, `invalidState` `image_not_ready`,
-    ///   `alreadyExists` `name_conflict`, `quotaExceeded`, `unavailable`. Nothing is left of an instance whose
-    ///   creation failed.
+    ///   `alreadyExists` `name_conflict` or `port_in_use`, `quotaExceeded`, `unavailable`. Nothing is left of an instance
+    ///   whose creation failed.
     public func create(_ request: CreateInstanceRequest) async throws -> Instance {
         let specification = try await validated(request)
-        let instance = Instance(id: .random(), specification: specification, createdAt: context.time.now())
-        try context.directory.reserve(specification.name, for: instance.id)
-        do {
-            try await context.store.commit([
-                .putInstance(instance),
-                .appendEvent(
-                    EventDraft(
-                        time: instance.createdAt,
-                        kind: .instanceCreated,
-                        subject: instance.id.rawValue,
-                        attributes: ["name": specification.name.rawValue, "image": specification.image]
-                    )
-                ),
-            ])
-        } catch {
-            context.directory.release(specification.name, for: instance.id)
-            throw error
-        }
-        context.directory.update(instance)
+        let instance = try await accept(
+            Instance(id: .random(), specification: specification, createdAt: context.time.now())
+        )
         let controller = adopt(instance)
         do {
             try await controller.perform(.create) { try await $0.start(StartInstanceRequest()) }
@@ -131,9 +115,40 @@ public final class InstancesService: Sendable {
         return try get(instance.id.rawValue)
     }
 
+    /// Stores a new instance with its name, its address and its ports, before anything is made.
+    private func accept(_ new: Instance) async throws -> Instance {
+        var instance = new
+        let specification = instance.specification
+        try context.directory.reserve(specification.name, for: instance.id)
+        do {
+            let place = try context.network.reserve(for: instance.id, specification)
+            do {
+                instance.attachment = place?.0
+                let event = EventDraft(
+                    time: instance.createdAt,
+                    kind: .instanceCreated,
+                    subject: instance.id.rawValue,
+                    attributes: ["name": specification.name.rawValue, "image": specification.image]
+                )
+                try await context.store.commit(
+                    [.putInstance(instance)] + (place.map { [$0.1] } ?? []) + [.appendEvent(event)]
+                )
+            } catch {
+                context.network.release(instance.id, specification)
+                throw error
+            }
+        } catch {
+            context.directory.release(specification.name, for: instance.id)
+            throw error
+        }
+        context.directory.update(instance)
+        return instance
+    }
+
     /// Starts a stopped instance; returns when its VMM runs.
     ///
-    /// - Throws: `invalidState` unless it is Stopped.
+    /// - Throws: `invalidState` unless it is Stopped; `alreadyExists` `port_in_use` if something on the host has taken a
+    ///   port that it publishes; `notSupported` `network_unavailable` if the agent has no network any more.
     public func start(
         _ reference: String,
         _ request: StartInstanceRequest = StartInstanceRequest()
@@ -211,6 +226,13 @@ public final class InstancesService: Sendable {
         }
     }
 
+    /// Brings the host's network in line with the instances that run: after something on the host changed it.
+    ///
+    /// Happens by itself once a minute, and after a failure to attach or detach.
+    ///
+    /// - Throws: What the network backend says.
+    public func reconcileNetwork() async throws { try await context.network.reconcile() }
+
     // MARK: Controllers
 
     private func controller(_ reference: String) throws(AgentError) -> InstanceController {
@@ -249,6 +271,7 @@ public final class InstancesService: Sendable {
 
     /// Lets go of every machine without touching it: called when the agent stops.
     public func shutDown() async {
+        await context.network.stop()
         let all = controllers.withLock { Array($0.values) }
         await withTaskGroup(of: Void.self) { group in
             for controller in all { group.addTask { await controller.letGo() } }

@@ -12,7 +12,9 @@ public protocol StateStore: Sendable {
     ///
     /// - Returns: The events among them, with their numbers.
     ///
-    /// - Throws: ``AgentError`` `alreadyExists` if an instance's name is taken, `storageFull`.
+    /// - Throws: ``AgentError`` `alreadyExists` if another instance, which the message names, has an instance's name
+    ///   (`name_conflict`), its address or device (`address_in_use`), or a port of the host (`port_in_use`);
+    ///   `storageFull`.
     @discardableResult
     func commit(_ changes: [StateChange]) async throws -> [Event]
 
@@ -31,6 +33,8 @@ public struct StoredState: Sendable {
     public var lastEvent = 0
     /// The host's boot id when the agent last stored it.
     public var bootID: String?
+    /// The last address that was given, by the network's id.
+    public var lastAddresses: [String: IPv4Address] = [:]
 
     public init() {}
 }
@@ -50,6 +54,8 @@ public enum StateChange: Sendable, Hashable {
     /// Appends; the oldest are dropped beyond a bound.
     case appendEvent(EventDraft)
     case setBootID(String)
+    /// The last address that was given of a network: the next one comes after it, also after a restart.
+    case setLastAddress(network: String, IPv4Address)
 }
 
 /// Something on the host that must be gone when its owner is.

@@ -46,9 +46,8 @@ public final class InMemoryStateStore: StateStore {
     private static func apply(_ change: StateChange, to contents: inout Contents) throws {
         switch change {
         case .putInstance(let instance):
-            guard !contents.state.instances.contains(where: { $0.name == instance.name && $0.id != instance.id }) else {
-                throw AgentError(.alreadyExists, code: "name_conflict", "another instance has this name")
-            }
+            let others = contents.state.instances.filter { $0.id != instance.id }
+            for other in others { try requireDistinct(instance, other) }
             replace(instance, in: &contents.state.instances) { $0.id == instance.id }
         case .removeInstance(let id): contents.state.instances.removeAll { $0.id == id }
         case .putImage(let image): replace(image, in: &contents.state.images) { $0.name == image.name }
@@ -59,6 +58,24 @@ public final class InMemoryStateStore: StateStore {
         case .appendEvent(let draft):
             contents.events.append(Event(sequence: (contents.events.last?.sequence ?? 0) + 1, event: draft))
         case .setBootID(let id): contents.state.bootID = id
+        case .setLastAddress(let network, let address): contents.state.lastAddresses[network] = address
+        }
+    }
+
+    private static func requireDistinct(_ instance: Instance, _ other: Instance) throws {
+        guard other.name != instance.name else {
+            throw AgentError(.alreadyExists, code: "name_conflict", "another instance has the name '\(other.name)'")
+        }
+        if let mine = instance.attachment, let theirs = other.attachment,
+            mine.tap == theirs.tap || (mine.network == theirs.network && mine.address == theirs.address)
+        {
+            throw AgentError.addressInUse(mine, by: other.name.rawValue)
+        }
+        for port in instance.specification.publishedPorts
+        where other.specification.publishedPorts.contains(where: {
+            $0.hostPort == port.hostPort && $0.transport == port.transport
+        }) {
+            throw AgentError.portInUse(port, by: other.name.rawValue)
         }
     }
 

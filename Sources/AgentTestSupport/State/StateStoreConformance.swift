@@ -50,6 +50,66 @@ public struct StateStoreConformance: Sendable {
         try require(state.instances == [first] && state.images.isEmpty, "nothing of the failed commit is there")
     }
 
+    /// An address, a device and a port of the host belong to one instance, until it is removed.
+    public func keepsAddressesAndPortsApart() async throws {
+        let store = try make()
+        var web = Fixtures.instance("web", at: "10.100.0.2")
+        web.specification.publishedPorts = [
+            PublishedPort(hostPort: 8080, guestPort: 80), PublishedPort(hostPort: 53, guestPort: 53, transport: .udp),
+        ]
+        try await store.commit([.putInstance(web)])
+        web.state = .running
+        try await store.commit([.putInstance(web)])
+        try require(try await store.load().instances == [web], "an instance is not its own rival")
+
+        try await refuses(Fixtures.instance("twin", at: "10.100.0.2"), "address_in_use", in: store)
+        var twin = Fixtures.instance("twin", at: "10.100.0.3")
+        twin.attachment?.tap = web.attachment?.tap ?? ""
+        try await refuses(twin, "address_in_use", in: store)
+        twin = Fixtures.instance("twin", at: "10.100.0.3")
+        twin.specification.publishedPorts = [
+            PublishedPort(hostPort: 81, guestPort: 1), PublishedPort(hostPort: 8080, guestPort: 1),
+        ]
+        try await refuses(twin, "port_in_use", in: store)
+        try require(try await store.load().instances == [web], "nothing of what was refused is there")
+
+        twin.specification.publishedPorts = [
+            PublishedPort(hostPort: 8080, guestPort: 1, transport: .udp), PublishedPort(hostPort: 53, guestPort: 53),
+        ]
+        let plain = [Fixtures.instance("plain-1"), Fixtures.instance("plain-2")]
+        try await store.commit([.putInstance(twin)] + plain.map(StateChange.putInstance))
+        try await store.commit([.removeInstance(web.id), .removeInstance(twin.id)])
+        var heir = Fixtures.instance("heir", at: "10.100.0.2")
+        heir.specification.publishedPorts = web.specification.publishedPorts
+        try await store.commit([.putInstance(heir)])
+        try require(try await store.load().instances == plain + [heir], "what a removed one had is free")
+    }
+
+    private func refuses(_ instance: Instance, _ code: String, in store: any StateStore) async throws {
+        do {
+            try await store.commit([.putInstance(instance)])
+        } catch let error as AgentError {
+            try require(error.kind == .alreadyExists && error.code == code, "\(code) is said, got \(error.code)")
+            try require(error.message.contains("'web'"), "the other instance is named, got: \(error.message)")
+            return
+        }
+        throw ConformanceFailure("\(code) was not noticed")
+    }
+
+    /// The last address that was given is loaded again, for each network.
+    public func remembersTheLastAddress() async throws {
+        let store = try make()
+        func address(_ value: UInt32) -> IPv4Address { IPv4Address(value: value) }
+        try require(try await store.load().lastAddresses.isEmpty, "a fresh store has given none")
+        try await store.commit([.setLastAddress(network: "default", address(7)), .setBootID("x")])
+        try await store.commit([
+            .setLastAddress(network: "default", address(8)), .setLastAddress(network: "b", address(9)),
+        ])
+        let state = try await store.load()
+        try require(state.lastAddresses == ["default": address(8), "b": address(9)], "got \(state.lastAddresses)")
+        try require(state.bootID == "x", "the boot id is something else")
+    }
+
     /// Only operations that have not ended are loaded.
     public func loadsOperationsUnderWay() async throws {
         let store = try make()

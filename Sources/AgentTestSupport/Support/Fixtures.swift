@@ -31,6 +31,20 @@ public enum Fixtures {
         return Instance(id: .random(), specification: specification, createdAt: time)
     }
 
+    /// An instance that has an address.
+    public static func instance(_ name: String, at address: String) -> Instance {
+        guard let address = IPv4Address(address) else { preconditionFailure("'\(address)' is not an IPv4 address") }
+        var instance = instance(name)
+        instance.specification.networkEnabled = true
+        instance.attachment = NetworkAttachment(
+            network: "default",
+            address: address,
+            mac: MACAddress(derivedFrom: address),
+            tap: "tap-\(String(address.value, radix: 16))"
+        )
+        return instance
+    }
+
     /// A ready image.
     public static func image(_ name: String, digest: Digest = digest()) -> Image {
         var image = Image(name: name, digest: digest, status: .ready, createdAt: time)

@@ -20,7 +20,6 @@ struct Agent: Service {
         let began = clock.now
         let boot = try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
         let state = try await store.load()
-        try await network.reconcile([])
         // Images first: an instance whose start is taken up needs its root disk's configuration.
         try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
         try await instances.recover(state, bootID: boot.trimmingCharacters(in: .whitespacesAndNewlines))
