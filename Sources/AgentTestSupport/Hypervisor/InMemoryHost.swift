@@ -36,6 +36,9 @@ public final class InMemoryHost: Sendable {
         var behaviours: [InstanceID: GuestBehaviour] = [:]
         var machines: [InstanceID: SimulatedMachine] = [:]
         var injections: [HypervisorCall: [Injection]] = [:]
+        /// Starts that hang once their machine runs.
+        var hangingStarts = 0
+        var hanging = 0
         var calls: [Call] = []
         var bootID = "00000000-0000-0000-0000-000000000001"
         var boots = 1
@@ -70,6 +73,12 @@ public final class InMemoryHost: Sendable {
     public func hang(_ call: HypervisorCall) {
         state.withLock { $0.injections[call, default: []].append(.hang) }
     }
+
+    /// Makes the next start wait until it is cancelled, with its machine running.
+    public func hangAfterStart() { state.withLock { $0.hangingStarts += 1 } }
+
+    /// How many calls hang now.
+    public var hanging: Int { state.withLock { $0.hanging } }
 
     /// The machines whose VMM runs.
     public var running: Set<InstanceID> {
@@ -150,8 +159,24 @@ public final class InMemoryHost: Sendable {
         switch injection {
         case nil: break
         case .failure(let error): throw error
-        case .hang: _ = try await OneShot<Void>().wait()
+        case .hang: try await hang()
         }
+    }
+
+    /// Hangs if the start that has just made its machine was to.
+    func leaveStart() async throws {
+        let hangs = state.withLock { state in
+            guard state.hangingStarts > 0 else { return false }
+            state.hangingStarts -= 1
+            return true
+        }
+        if hangs { try await hang() }
+    }
+
+    private func hang() async throws {
+        state.withLock { $0.hanging += 1 }
+        defer { state.withLock { $0.hanging -= 1 } }
+        try await OneShot<Void>().wait()
     }
 
     func note(_ call: HypervisorCall, _ instance: InstanceID) {

@@ -8,6 +8,7 @@ public final class InMemoryHypervisor: HypervisorDriver {
     public let host: InMemoryHost
     public let name: HypervisorName
     private let life: Int
+    private let isDead = Mutex(false)
 
     /// A driver on a host of its own.
     public convenience init(name: HypervisorName = .qemu, behaviour: GuestBehaviour = GuestBehaviour()) {
@@ -26,9 +27,14 @@ public final class InMemoryHypervisor: HypervisorDriver {
     }
 
     /// The driver of the agent's next life: machines run on, while channels and streams of this life end as they do with
-    /// a process, and no exit is reported to it.
+    /// a process, and no exit is reported to it. The driver of this life starts and ends nothing any more.
     public func restarted() -> InMemoryHypervisor {
-        InMemoryHypervisor(name: name, host: host, life: host.endLife())
+        isDead.withLock { $0 = true }
+        return InMemoryHypervisor(name: name, host: host, life: host.endLife())
+    }
+
+    private func requireLife() throws {
+        if isDead.withLock({ $0 }) { throw AgentError(.unavailable, "this life of the agent has ended") }
     }
 
     public func information() async throws -> HypervisorInformation {
@@ -46,7 +52,9 @@ public final class InMemoryHypervisor: HypervisorDriver {
     public func start(_ machine: MachineDescription, session: String) async throws -> any VirtualMachine {
         try await host.enter(.start, machine.instance)
         try Task.checkCancellation()
+        try requireLife()
         let simulated = try host.boot(machine, session: session)
+        try await host.leaveStart()
         let live = InMemoryMachine(simulated, host: host, hypervisor: name, life: life)
         simulated.boot()
         return live
@@ -62,6 +70,7 @@ public final class InMemoryHypervisor: HypervisorDriver {
 
     public func reap(instance: InstanceID, runtimeDirectory: RuntimeDirectory) async throws {
         try await host.enter(.reap, instance)
+        try requireLife()
         host.machine(instance)?.end(.signal(9))
     }
 }

@@ -2,48 +2,110 @@ public import AgentCore
 import Synchronization
 
 /// The network port in memory: remembers who is attached, and how.
+///
+/// What is attached is the host's, and stays when the agent dies; ``restarted(as:)`` makes the backend of its next life.
 public final class InMemoryNetwork: NetworkBackend {
-    private struct State {
-        var attached: [String: NetworkEndpoint] = [:]
-        var reconciliations = 0
-        var failures: [AgentError] = []
+    /// A call of the port, to make it fail or hang.
+    public enum Call: String, Sendable, Hashable {
+        case reconcile, attach, detach
     }
 
-    private let state = Mutex(State())
-    private let offered: Network
+    private enum Injection: Sendable {
+        case failure(AgentError)
+        /// Until it is cancelled, before or after it does its work.
+        case hang(afterwards: Bool)
+    }
+
+    private struct State {
+        var attached: [String: NetworkEndpoint] = [:]
+        var reconciliations: [[NetworkEndpoint]] = []
+        var injections: [Call: [Injection]] = [:]
+        var hanging = 0
+        var traffic: [String: NetworkCounters] = [:]
+    }
+
+    /// The host, which several lives of the agent share.
+    private final class Host: Sendable {
+        let state = Mutex(State())
+    }
+
+    private let host: Host
+    private let death = OneShot<Void>()
+    private let offered: Network?
 
     public let name = "in-memory"
     public var network: Network? { offered }
 
-    /// Makes a network.
+    /// Makes a network of its own.
     ///
     /// - Parameters:
-    ///   - prefixLength: How large it is: 10.100.0.0/16 is the whole of it, its first host the gateway.
+    ///   - subnet: The whole of it, its first host the gateway.
     ///   - capacity: How many instances can be attached.
-    public init(prefixLength: Int = 16, capacity: Int = 1023) {
-        let gateway = IPv4Address(value: 10 << 24 | 100 << 16 | 1)
-        guard let subnet = IPv4Subnet(containing: gateway, prefixLength: prefixLength) else {
-            preconditionFailure("no prefix length: \(prefixLength)")
-        }
-        offered = Network(subnet: subnet, gateway: gateway, capacity: capacity)
+    public convenience init(subnet: String = "10.100.0.0/16", capacity: Int = 1023) {
+        self.init(Host(), Self.network(subnet, capacity: capacity))
     }
+
+    private init(_ host: Host, _ network: Network?) {
+        self.host = host
+        offered = network
+    }
+
+    private static func network(_ subnet: String, capacity: Int) -> Network {
+        guard let subnet = IPv4Subnet(subnet) else { preconditionFailure("'\(subnet)' is not a subnet") }
+        return Network(subnet: subnet, gateway: subnet.base + 1, capacity: capacity)
+    }
+
+    /// The backend of the agent's next life, on the same host; this one does nothing any more, as a dead process does.
+    ///
+    /// - Parameter subnet: As it is configured then; nil for no network at all.
+    /// - Returns: The backend.
+    public func restarted(as subnet: String?) -> InMemoryNetwork {
+        host.state.withLock { $0.injections = [:] }
+        death.fulfil(())
+        return InMemoryNetwork(host, subnet.map { Self.network($0, capacity: offered?.capacity ?? 1023) })
+    }
+
+    // MARK: What a test does to it
 
     /// What is attached now.
     public var attached: [InstanceID: NetworkEndpoint] {
-        state.withLock { state in
+        host.state.withLock { state in
             Dictionary(state.attached.values.map { ($0.instance, $0) }, uniquingKeysWith: { first, _ in first })
         }
     }
 
-    /// How often the host was brought in line.
-    public var reconciliations: Int { state.withLock { $0.reconciliations } }
+    /// With what the host was brought in line so far.
+    public var reconciliations: [[NetworkEndpoint]] { host.state.withLock { $0.reconciliations } }
 
-    /// Makes the next attach fail.
-    public func failAttach(with error: AgentError) { state.withLock { $0.failures.append(error) } }
+    /// How many calls hang now.
+    public var hanging: Int { host.state.withLock { $0.hanging } }
+
+    /// Makes the next `times` calls fail, before they do anything.
+    public func fail(_ call: Call, with error: AgentError, times: Int = 1) {
+        host.state.withLock { $0.injections[call, default: []] += Array(repeating: .failure(error), count: times) }
+    }
+
+    /// Makes the next call wait until it is cancelled, before or after it did its work.
+    public func hang(_ call: Call, afterwards: Bool = false) {
+        host.state.withLock { $0.injections[call, default: []].append(.hang(afterwards: afterwards)) }
+    }
+
+    /// Something else on the host removes a device.
+    public func lose(_ endpoint: NetworkEndpoint) {
+        _ = host.state.withLock { $0.attached.removeValue(forKey: endpoint.attachment.tap) }
+    }
+
+    /// What is counted for a device from now on.
+    public func count(_ counters: NetworkCounters, for attachment: NetworkAttachment) {
+        host.state.withLock { $0.traffic[attachment.tap] = counters }
+    }
+
+    // MARK: The port
 
     public func reconcile(_ endpoints: [NetworkEndpoint]) async throws {
-        state.withLock { state in
-            state.reconciliations += 1
+        try await perform(.reconcile) { state in
+            state.reconciliations.append(endpoints)
+            guard self.offered != nil else { return }
             state.attached = Dictionary(
                 endpoints.map { ($0.attachment.tap, $0) },
                 uniquingKeysWith: { first, _ in first }
@@ -53,7 +115,7 @@ public final class InMemoryNetwork: NetworkBackend {
 
     public func attachment(at address: IPv4Address) -> NetworkAttachment {
         NetworkAttachment(
-            network: offered.id,
+            network: offered?.id ?? name,
             address: address,
             mac: MACAddress(derivedFrom: address),
             tap: "tap-\(String(address.value, radix: 16))"
@@ -61,8 +123,8 @@ public final class InMemoryNetwork: NetworkBackend {
     }
 
     public func attach(_ endpoint: NetworkEndpoint) async throws {
-        try state.withLock { state in
-            if !state.failures.isEmpty { throw state.failures.removeFirst() }
+        guard let offered else { throw AgentError(.notSupported, code: "network_unavailable", "there is no network") }
+        try await perform(.attach) { state in
             let others = state.attached.filter { $0.key != endpoint.attachment.tap }
             guard others.count < offered.capacity else {
                 throw AgentError(
@@ -75,15 +137,48 @@ public final class InMemoryNetwork: NetworkBackend {
     }
 
     public func detach(_ endpoint: NetworkEndpoint) async throws {
-        _ = state.withLock { $0.attached.removeValue(forKey: endpoint.attachment.tap) }
+        try await perform(.detach) { state in
+            guard self.offered != nil else { return }
+            state.attached[endpoint.attachment.tap] = nil
+        }
     }
 
     public func counters(of attachment: NetworkAttachment) async throws -> NetworkCounters? {
-        guard state.withLock({ $0.attached[attachment.tap] }) != nil else { return nil }
-        return NetworkCounters(receivedBytes: 0, receivedPackets: 0, sentBytes: 0, sentPackets: 0)
+        host.state.withLock { state in
+            guard state.attached[attachment.tap] != nil else { return nil }
+            return state.traffic[attachment.tap]
+                ?? NetworkCounters(receivedBytes: 0, receivedPackets: 0, sentBytes: 0, sentPackets: 0)
+        }
     }
 
     public func findings() async -> [HostFinding] { [] }
 
-    public func tearDown() async throws { state.withLock { $0.attached = [:] } }
+    public func tearDown() async throws { host.state.withLock { $0.attached = [:] } }
+
+    private func perform(_ call: Call, _ body: (inout State) throws -> Void) async throws {
+        let injection = try host.state.withLock { state -> Injection? in
+            try requireLife()
+            guard let injections = state.injections[call], !injections.isEmpty else { return nil }
+            return state.injections[call]?.removeFirst()
+        }
+        if case .failure(let error) = injection { throw error }
+        if case .hang(afterwards: false) = injection { try await hang() }
+        try host.state.withLock { state in
+            try requireLife()
+            try body(&state)
+        }
+        if case .hang(afterwards: true) = injection { try await hang() }
+    }
+
+    private func requireLife() throws {
+        if death.value != nil { throw AgentError(.unavailable, "this life of the agent has ended") }
+    }
+
+    private func hang() async throws {
+        host.state.withLock { $0.hanging += 1 }
+        defer { host.state.withLock { $0.hanging -= 1 } }
+        // Also for a caller that is not cancelled: the process is gone.
+        try await death.wait()
+        try requireLife()
+    }
 }

@@ -2,6 +2,8 @@ public import AgentCore
 import Synchronization
 
 /// The double of the state: keeps everything in memory, and can be told to fail.
+///
+/// What is stored outlives the agent; ``restarted()`` opens it for its next life.
 public final class InMemoryStateStore: StateStore {
     private struct Contents {
         var state = StoredState()
@@ -10,16 +12,29 @@ public final class InMemoryStateStore: StateStore {
         var failure: AgentError?
     }
 
-    private let contents = Mutex(Contents())
+    private final class File: Sendable {
+        let contents = Mutex(Contents())
+    }
+
+    private let file: File
+    private let isDead = Mutex(false)
 
     /// An empty one.
-    public init() {}
+    public init() { file = File() }
+
+    private init(_ file: File) { self.file = file }
+
+    /// The same state for the agent's next life; this one stores nothing any more, as a dead process does.
+    public func restarted() -> InMemoryStateStore {
+        isDead.withLock { $0 = true }
+        return InMemoryStateStore(file)
+    }
 
     /// Makes every commit fail from now on; nil lets them succeed again.
-    public func failCommits(with error: AgentError?) { contents.withLock { $0.failure = error } }
+    public func failCommits(with error: AgentError?) { file.contents.withLock { $0.failure = error } }
 
     public func load() async throws -> StoredState {
-        contents.withLock { contents in
+        file.contents.withLock { contents in
             var state = contents.state
             state.operations = contents.operations.filter { !$0.state.isFinal }
             state.lastEvent = contents.events.last?.sequence ?? 0
@@ -29,7 +44,8 @@ public final class InMemoryStateStore: StateStore {
 
     @discardableResult
     public func commit(_ changes: [StateChange]) async throws -> [Event] {
-        try contents.withLock { contents in
+        try file.contents.withLock { contents in
+            if isDead.withLock({ $0 }) { throw AgentError(.unavailable, "this life of the agent has ended") }
             if let failure = contents.failure { throw failure }
             var next = contents
             let first = next.events.count
@@ -40,7 +56,7 @@ public final class InMemoryStateStore: StateStore {
     }
 
     public func events(after sequence: Int, limit: Int) async throws -> [Event] {
-        contents.withLock { Array($0.events.filter { $0.sequence > sequence }.prefix(limit)) }
+        file.contents.withLock { Array($0.events.filter { $0.sequence > sequence }.prefix(limit)) }
     }
 
     private static func apply(_ change: StateChange, to contents: inout Contents) throws {

@@ -8,30 +8,36 @@ public import SystemPackage
 /// Times are real: nothing in the doubles waits, so what a test waits for comes at once.
 public struct AgentWorld: Sendable {
     public let host: InMemoryHost
-    public let store: InMemoryStateStore
     public let pictures: InMemoryImages
     public let disks: InMemoryDisks
     public let logs: InMemoryLogs
-    public let network: InMemoryNetwork
     public let runtime: FilePath
     public let bootTimeout: Duration
+    public let time: TimeSource
+    public private(set) var store: InMemoryStateStore
+    public private(set) var network: InMemoryNetwork
     public private(set) var hypervisor: InMemoryHypervisor
     public private(set) var images: ImagesService
     public private(set) var instances: InstancesService
     public private(set) var directory: InstanceDirectory
     /// Makes the services of one life of the agent.
-    private let beginLife: @Sendable (InMemoryHypervisor) -> (InstanceDirectory, ImagesService, InstancesService)
+    private let beginLife:
+        @Sendable (InMemoryHypervisor, InMemoryStateStore, InMemoryNetwork) -> (
+            InstanceDirectory, ImagesService, InstancesService
+        )
 
-    /// The name of the image that ``with(behaviour:bootTimeout:_:)`` makes ready.
+    /// The name of the image that ``with(behaviour:bootTimeout:network:time:_:)`` makes ready.
     public static let imageName = "docker.io/library/test:latest"
 
     /// Runs `body` with a fresh world that has one ready image, and removes what it left on disk.
     public static func with(
         behaviour: GuestBehaviour = GuestBehaviour(),
         bootTimeout: Duration = .seconds(60),
+        network: InMemoryNetwork = InMemoryNetwork(),
+        time: TimeSource = .system,
         _ body: (inout AgentWorld) async throws -> Void
     ) async throws {
-        var world = AgentWorld(behaviour: behaviour, bootTimeout: bootTimeout)
+        var world = AgentWorld(behaviour: behaviour, bootTimeout: bootTimeout, network: network, time: time)
         defer { try? FileManager.default.removeItem(atPath: world.runtime.string) }
         let reference = try ImageReference(imageName)
         world.pictures.publish(
@@ -57,13 +63,13 @@ public struct AgentWorld: Sendable {
         await world.shutDown()
     }
 
-    private init(behaviour: GuestBehaviour, bootTimeout: Duration) {
-        let (host, store, network) = (InMemoryHost(behaviour: behaviour), InMemoryStateStore(), InMemoryNetwork())
+    private init(behaviour: GuestBehaviour, bootTimeout: Duration, network: InMemoryNetwork, time: TimeSource) {
+        let (host, store) = (InMemoryHost(behaviour: behaviour), InMemoryStateStore())
         let (pictures, disks, logs) = (InMemoryImages(), InMemoryDisks(), InMemoryLogs())
         let runtime = FilePath(FileManager.default.temporaryDirectory.path).appending(
             "world-\(UUID().uuidString.prefix(8))"
         )
-        beginLife = { hypervisor in
+        beginLife = { hypervisor, store, network in
             let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
             let configuration = InstancesConfiguration(
                 runtimeDirectory: runtime,
@@ -84,7 +90,7 @@ public struct AgentWorld: Sendable {
                 builder: pictures,
                 disks: pictures,
                 instances: directory,
-                time: .system,
+                time: time,
                 logger: logger
             )
             let instances = InstancesService(
@@ -97,7 +103,7 @@ public struct AgentWorld: Sendable {
                 logs: logs,
                 network: network,
                 hypervisors: HypervisorSelection(drivers: [hypervisor], configuration: configuration),
-                time: .system,
+                time: time,
                 logger: logger
             )
             return (directory, images, instances)
@@ -105,26 +111,30 @@ public struct AgentWorld: Sendable {
         hypervisor = InMemoryHypervisor(host: host)
         (self.host, self.store, self.network) = (host, store, network)
         (self.pictures, self.disks, self.logs) = (pictures, disks, logs)
-        (self.runtime, self.bootTimeout) = (runtime, bootTimeout)
-        (directory, images, instances) = beginLife(hypervisor)
+        (self.runtime, self.bootTimeout, self.time) = (runtime, bootTimeout, time)
+        (directory, images, instances) = beginLife(hypervisor, store, network)
     }
 
     /// Ends the agent's life as `kill -9` does, begins the next one on the same host and state, and recovers.
     ///
     /// - Parameters:
     ///   - rebootingHost: Whether the host goes through a reboot meanwhile.
+    ///   - subnet: The agent's subnet from now on; nil leaves it without a network.
     ///   - meanwhile: What happens on the host while there is no agent.
     /// - Throws: What the recovery throws.
     public mutating func restart(
         rebootingHost: Bool = false,
+        subnet: String? = "10.100.0.0/16",
         meanwhile: @Sendable () -> Void = {}
     ) async throws {
         let previous = instances
         hypervisor = hypervisor.restarted()
+        network = network.restarted(as: subnet)
+        store = store.restarted()
         await previous.shutDown()
         if rebootingHost { host.reboot() }
         meanwhile()
-        (directory, images, instances) = beginLife(hypervisor)
+        (directory, images, instances) = beginLife(hypervisor, store, network)
         let state = try await store.load()
         try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
         try await instances.recover(state, bootID: rebootingHost ? "another boot" : state.bootID ?? "boot")

@@ -20,7 +20,7 @@ import Testing
             #expect(world.disks.overlaySize(of: instance.id) == .gibibytes(10))
             let stored = try await world.store.load()
             #expect(stored.instances == [instance], "what a reader sees is what is stored")
-            #expect(stored.resources.map(\.kind) == [.machine, .disks])
+            #expect(stored.resources.map(\.kind) == [.machine, .disks, .network])
             #expect(stored.operations.isEmpty)
         }
     }

@@ -59,8 +59,8 @@ import Testing
 
     @Test func containsWhatIsBetweenItsEnds() throws {
         let subnet = try subnet("10.100.0.0/16")
-        #expect(subnet.contains(try address("10.100.0.0")) && subnet.contains(try address("10.100.255.255")))
-        #expect(!subnet.contains(try address("10.99.255.255")) && !subnet.contains(try address("10.101.0.0")))
+        for inside in ["10.100.0.0", "10.100.255.255"] { #expect(subnet.contains(try address(inside))) }
+        for outside in ["10.99.255.255", "10.101.0.0"] { #expect(!subnet.contains(try address(outside))) }
         #expect(try self.subnet("0.0.0.0/0").contains(address("203.0.113.9")))
         #expect(IPv4Subnet(containing: try address("10.100.7.9"), prefixLength: 16) == subnet)
         #expect(IPv4Subnet(containing: try address("10.100.7.9"), prefixLength: 33) == nil)
