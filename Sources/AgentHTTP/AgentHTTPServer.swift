@@ -22,6 +22,7 @@ public struct AgentHTTPServer: Service {
     private let tls: TLSConfiguration?
     private let instances: any InstanceOperations
     private let images: any ImageOperations
+    private let resources: any ResourceOperations
     private let information: AgentInformation
     private let logger: Logger
 
@@ -32,6 +33,7 @@ public struct AgentHTTPServer: Service {
         configuration: HTTPConfiguration,
         instances: any InstanceOperations,
         images: any ImageOperations,
+        resources: any ResourceOperations,
         information: AgentInformation,
         logger: Logger
     ) throws(AgentError) {
@@ -40,6 +42,7 @@ public struct AgentHTTPServer: Service {
         tls = configuration.jwtSecret == nil ? nil : try configuration.tls?.settings()
         self.instances = instances
         self.images = images
+        self.resources = resources
         self.information = information
         self.logger = logger
     }
@@ -53,7 +56,9 @@ public struct AgentHTTPServer: Service {
     public func run(onListening: @escaping @Sendable (Address) async -> Void) async throws {
         let exec = ExecService(instances: instances, logger: logger)
         let responder = Responder(
-            routes: RouteTable(try Self.routes(instances: instances, images: images, information: information)),
+            routes: RouteTable(
+                try Self.routes(instances: instances, images: images, resources: resources, information: information)
+            ),
             authenticator: await Authenticator(
                 secret: configuration.jwtSecret,
                 socketGroup: configuration.socketGroup,
@@ -105,6 +110,7 @@ public struct AgentHTTPServer: Service {
     static func routes(
         instances: any InstanceOperations,
         images: any ImageOperations,
+        resources: any ResourceOperations,
         information: AgentInformation
     ) throws -> [Route] {
         SystemRoutes(information: information, document: try PublishedDocument()).routes
@@ -113,7 +119,7 @@ public struct AgentHTTPServer: Service {
             + InstanceRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
-                AttachRoute(instances: instances).route,
+                AttachRoute(instances: instances).route, ResourceRoute(resources: resources).route,
             ]
             + UnimplementedRoutes.routes
     }

@@ -25,6 +25,12 @@ public protocol InstanceOperations: Sendable {
         tail: Int?,
         follow: Bool
     ) async throws(AgentError) -> AsyncThrowingStream<LogLine, any Error>
+    func usage(_ reference: String) async throws -> InstanceUsage
+}
+
+/// What the routes need of ``ResourcesService``, whose documentation is the contract.
+public protocol ResourceOperations: Sendable {
+    func report() async throws -> ResourcesReport
 }
 
 /// What the routes need of ``ImagesService``, whose documentation is the contract.
@@ -40,3 +46,4 @@ public protocol ImageOperations: Sendable {
 
 extension InstancesService: InstanceOperations {}
 extension ImagesService: ImageOperations {}
+extension ResourcesService: ResourceOperations {}

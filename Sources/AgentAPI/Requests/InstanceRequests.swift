@@ -5,8 +5,26 @@
 public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     public struct Network: Encodable, Sendable, Hashable {
         public var enabled: Bool?
+        /// As `10Mbps` or `2MB/s`.
+        public var bandwidthDownload: String?
+        public var bandwidthUpload: String?
+        /// This agent's own.
+        public var ports: [PortMapping]?
 
-        public init(enabled: Bool?) { self.enabled = enabled }
+        enum CodingKeys: String, CodingKey {
+            case enabled, ports
+            case bandwidthDownload = "bandwidth_download"
+            case bandwidthUpload = "bandwidth_upload"
+        }
+
+        public init(enabled: Bool? = nil) { self.enabled = enabled }
+
+        init(_ reader: inout FieldReader) throws(FieldError) {
+            enabled = try reader.boolean("enabled")
+            bandwidthDownload = try reader.string("bandwidth_download")
+            bandwidthUpload = try reader.string("bandwidth_upload")
+            ports = try reader.objects("ports")?.map { reader throws(FieldError) in try PortMapping(reader) }
+        }
     }
 
     public var name: String
@@ -57,9 +75,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         tty = try reader.boolean("tty")
         stdinOpen = try reader.boolean("stdin_open")
         if var inner = try reader.object("network") {
-            network = Network(enabled: try inner.boolean("enabled"))
-            try inner.notImplemented("bandwidth_download")
-            try inner.notImplemented("bandwidth_upload")
+            network = try Network(&inner)
             if var egress = try inner.object("egress") {
                 try egress.notImplemented("enabled")
                 // How to enforce says nothing while it is not enabled.

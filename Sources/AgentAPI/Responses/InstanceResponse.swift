@@ -8,6 +8,17 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
         public var name: String?
         public var ip: String?
         public var mac: String?
+        /// As `10Mbps`; nil is without a limit.
+        public var bandwidthDownload: String?
+        public var bandwidthUpload: String?
+        /// nil where none is published.
+        public var ports: [PortMapping]?
+
+        enum CodingKeys: String, CodingKey {
+            case enabled, name, ip, mac, ports
+            case bandwidthDownload = "bandwidth_download"
+            case bandwidthUpload = "bandwidth_upload"
+        }
 
         public init(enabled: Bool, name: String? = nil, ip: String? = nil, mac: String? = nil) {
             self.enabled = enabled

@@ -45,6 +45,13 @@ public struct FieldReader {
         return number
     }
 
+    public mutating func requiredInteger(_ name: String) throws(FieldError) -> Int {
+        guard let number = try integer(name) else {
+            throw FieldError(.missing, field: full(name), "field '\(full(name))' is missing; it is required")
+        }
+        return number
+    }
+
     public mutating func boolean(_ name: String) throws(FieldError) -> Bool? {
         guard let value = value(name) else { return nil }
         guard case .boolean(let flag) = value else { throw invalid(name, "true or false", value) }
@@ -81,6 +88,17 @@ public struct FieldReader {
     public mutating func object(_ name: String) throws(FieldError) -> FieldReader? {
         guard let value = value(name) else { return nil }
         return try FieldReader(value, path: full(name))
+    }
+
+    /// Readers for the objects of an array.
+    public mutating func objects(_ name: String) throws(FieldError) -> [FieldReader]? {
+        guard let value = value(name) else { return nil }
+        guard case .array(let elements) = value else { throw invalid(name, "an array of objects", value) }
+        var readers: [FieldReader] = []
+        for (index, element) in elements.enumerated() {
+            readers.append(try FieldReader(element, path: "\(full(name))[\(index)]"))
+        }
+        return readers
     }
 
     /// A field of the API that this agent does not act on: accepted where it asks for nothing.

@@ -44,6 +44,18 @@ extension AgentConfiguration {
             NetworkChoice.self,
             "How instances are connected"
         )
+        static let networkLimit = ConfigurationVariable<BitRate?>(
+            "NETWORK_LIMIT",
+            default: "",
+            "Bandwidth that `/resources` shares out; the uplink's speed if empty",
+            expected: "a bandwidth such as 1Gbps or 125MB/s"
+        ) { optional($0) { BitRate($0).flatMap { $0.bitsPerSecond > 0 ? $0 : nil } } }
+        static let networkOversubscription = ConfigurationVariable(
+            "OVERSUB_NETWORK",
+            default: "2.0",
+            "How many times that bandwidth may be promised",
+            expected: "a number from 1 to 1000"
+        ) { text in Double(text).flatMap { (1...1000).contains($0) ? $0 : nil } }
         static let kernel = path("KERNEL_PATH", "Guest kernel; else `DATA_DIR/system/kernel/` or `/usr/lib/hypeman/`")
         static let initrd = path("INITRD_PATH", "Guest initrd, built for that kernel; searched in the same places")
         static let qemu = path("QEMU_PATH", "QEMU's executable; searched in PATH if empty")
@@ -184,7 +196,8 @@ extension AgentConfiguration {
             Description(Variables.port), Description(Variables.bindAddress), Description(Variables.jwtSecret),
             Description(Variables.tlsCertificate), Description(Variables.tlsKey), Description(Variables.dataDirectory),
             Description(Variables.runtimeDirectory), Description(Variables.socket), Description(Variables.hypervisor),
-            Description(Variables.accelerator), Description(Variables.network), Description(Variables.kernel),
+            Description(Variables.accelerator), Description(Variables.network), Description(Variables.networkLimit),
+            Description(Variables.networkOversubscription), Description(Variables.kernel),
             Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
             Description(Variables.maximumOverlaySize), Description(Variables.maximumVCPUs),
             Description(Variables.maximumMemory), Description(Variables.bootTimeout),

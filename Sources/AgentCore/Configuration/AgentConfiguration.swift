@@ -33,6 +33,8 @@ public struct AgentConfiguration: Sendable {
     public var hypervisor: HypervisorChoice
     public var accelerator: AcceleratorChoice
     public var network: NetworkChoice
+    public var networkLimit: BitRate?
+    public var networkOversubscription: Double
     public var kernel: FilePath?
     public var initrd: FilePath?
     public var qemu: FilePath?
@@ -64,6 +66,8 @@ public struct AgentConfiguration: Sendable {
         let hypervisor = reader.read(Variables.hypervisor)
         let accelerator = reader.read(Variables.accelerator)
         let network = reader.read(Variables.network)
+        let networkLimit = reader.read(Variables.networkLimit)
+        let networkOversubscription = reader.read(Variables.networkOversubscription)
         let kernel = reader.read(Variables.kernel)
         let initrd = reader.read(Variables.initrd)
         let qemu = reader.read(Variables.qemu)
@@ -80,7 +84,8 @@ public struct AgentConfiguration: Sendable {
         let logMaximumFiles = reader.read(Variables.logMaximumFiles)
         guard let port, let bindAddress, let jwtSecret, let tlsCertificate, let tlsKey, let dataDirectory,
             let runtimeDirectory,
-            let socket, let hypervisor, let accelerator, let network, let kernel, let initrd, let qemu,
+            let socket, let hypervisor, let accelerator, let network, let networkLimit,
+            let networkOversubscription, let kernel, let initrd, let qemu,
             let maximumConcurrentBuilds, let maximumOverlaySize, let maximumVCPUs, let maximumMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let logLevel,
             let logMaximumSize, let logMaximumFiles
@@ -96,6 +101,8 @@ public struct AgentConfiguration: Sendable {
         self.hypervisor = hypervisor
         self.accelerator = accelerator
         self.network = network
+        self.networkLimit = networkLimit
+        self.networkOversubscription = networkOversubscription
         self.kernel = kernel
         self.initrd = initrd
         self.qemu = qemu

@@ -93,6 +93,13 @@ public final class InstancesService: Sendable {
         return await context.logs.lines(of: instance.id, source: source, tail: tail, follow: following)
     }
 
+    /// What an instance has used since it was last started.
+    ///
+    /// - Throws: `notFound`; what the network backend says.
+    public func usage(_ reference: String) async throws -> InstanceUsage {
+        try await controller(reference).usage()
+    }
+
     // MARK: Changes
 
     /// Makes an instance and starts it; returns when its VMM runs (state Initializing, or beyond).

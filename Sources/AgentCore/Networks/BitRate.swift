@@ -6,6 +6,9 @@ public struct BitRate: Sendable, Hashable, Comparable, Codable {
 
     public init(bitsPerSecond: Int) { self.bitsPerSecond = bitsPerSecond }
 
+    /// Whole bytes, rounded down.
+    public var bytesPerSecond: Int { bitsPerSecond / 8 }
+
     /// Reads a whole number and `bps`, `kbps`, `Mbps`, `Gbps` (decimal, any case), or a ``ByteSize`` and `/s`.
     ///
     /// - Returns: nil if `text` is anything else, or too large for 63 bits.

@@ -72,6 +72,23 @@ enum OpenAPIDocument {
                       schema: { $ref: "#/components/schemas/Capabilities" }
                 "304": { description: The client has it already. }
                 default: { $ref: "#/components/responses/Error" }
+          /resources:
+            get:
+              operationId: getResources
+              tags: [system]
+              summary: What the host has, and what instances were promised of it.
+              description: |
+                Sums are said, not enforced: a create is not refused for them. Processors, memory and bandwidth count for
+                instances that are not stopped, disks for all. Of each instance the greater of its two bandwidth limits counts,
+                none where it has no limits.
+              responses:
+                "200":
+                  description: The resources.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Resources" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
           /spec.yaml:
             get:
               operationId: getSpecificationYAML
@@ -299,6 +316,21 @@ enum OpenAPIDocument {
                     application/json:
                       schema: { $ref: "#/components/schemas/Instance" }
                 default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/stats:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: getInstanceStats
+              tags: [instances]
+              summary: What an instance has used since it was last started.
+              description: While it does not run, what it used is 0.
+              responses:
+                "200":
+                  description: What it used, and what it was promised.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/InstanceStats" }
+                default: { $ref: "#/components/responses/Error" }
           /instances/{id}/wait:
             parameters:
               - $ref: "#/components/parameters/InstanceID"
@@ -523,6 +555,91 @@ enum OpenAPIDocument {
             InstanceState:
               type: string
               enum: [Created, Initializing, Running, Paused, Standby, Shutdown, Stopped, Unknown]
+            Bandwidth:
+              type: string
+              description: |
+                A whole number and `bps`, `kbps`, `Mbps` or `Gbps` (bits, decimal), or a size and `/s` (`2MB/s`: bytes, binary).
+                Download is towards the instance, upload from it.
+            PortMapping:
+              type: object
+              required: [host_port, guest_port]
+              additionalProperties: false
+              properties:
+                host_port: { type: integer, minimum: 1, maximum: 65535, description: On every IPv4 address of the host. }
+                guest_port: { type: integer, minimum: 1, maximum: 65535 }
+                protocol: { type: string, enum: [tcp, udp], default: tcp }
+            InstanceStats:
+              type: object
+              required:
+                - instance_id
+                - instance_name
+                - cpu_seconds
+                - memory_rss_bytes
+                - memory_vms_bytes
+                - network_rx_bytes
+                - network_tx_bytes
+                - allocated_vcpus
+                - allocated_memory_bytes
+              additionalProperties: false
+              properties:
+                instance_id: { type: string }
+                instance_name: { type: string }
+                cpu_seconds: { type: number, description: "Of the virtual machine's process, its own work included." }
+                memory_rss_bytes: { type: integer }
+                memory_vms_bytes: { type: integer }
+                network_rx_bytes: { type: integer, description: Towards the instance. }
+                network_tx_bytes: { type: integer, description: From the instance. }
+                allocated_vcpus: { type: integer }
+                allocated_memory_bytes: { type: integer }
+                memory_utilization_ratio: { type: number, description: Resident memory by that promised. }
+            ResourceStatus:
+              type: object
+              required: [type, capacity, effective_limit, allocated, available, oversub_ratio]
+              additionalProperties: false
+              properties:
+                type: { type: string, enum: [cpu, memory, disk, network] }
+                capacity: { type: integer, description: "Processors, bytes, or for the network bytes a second." }
+                effective_limit: { type: integer, description: The capacity as often as it may be promised. }
+                allocated: { type: integer }
+                available: { type: integer, description: 0 where more was promised than the limit. }
+                oversub_ratio: { type: number }
+                source:
+                  type: string
+                  enum: [detected, configured, unknown]
+                  description: |
+                    `unknown` has the capacity 0 and means that nothing bounds it: the uplink has no speed of its own, as a
+                    virtual one, and `NETWORK_LIMIT` is not set.
+            Resources:
+              type: object
+              required: [cpu, memory, disk, network, allocations]
+              additionalProperties: false
+              properties:
+                cpu: { $ref: "#/components/schemas/ResourceStatus" }
+                memory: { $ref: "#/components/schemas/ResourceStatus" }
+                disk: { $ref: "#/components/schemas/ResourceStatus" }
+                network: { $ref: "#/components/schemas/ResourceStatus" }
+                disk_breakdown:
+                  type: object
+                  additionalProperties: false
+                  properties:
+                    images_bytes: { type: integer }
+                    overlays_bytes: { type: integer }
+                    oci_cache_bytes: { type: integer }
+                    volumes_bytes: { type: integer }
+                allocations:
+                  type: array
+                  items:
+                    type: object
+                    required: [instance_id, instance_name, cpu, memory_bytes, disk_bytes]
+                    additionalProperties: false
+                    properties:
+                      instance_id: { type: string }
+                      instance_name: { type: string }
+                      cpu: { type: integer }
+                      memory_bytes: { type: integer }
+                      disk_bytes: { type: integer }
+                      network_download_bps: { type: integer, description: Bytes a second; left out without a limit. }
+                      network_upload_bps: { type: integer, description: Bytes a second; left out without a limit. }
             CreateInstance:
               type: object
               required: [name, image]
@@ -552,10 +669,15 @@ enum OpenAPIDocument {
                   type: object
                   additionalProperties: false
                   properties:
-                    enabled: { type: boolean }
-                    bandwidth_download: { type: string }
-                    bandwidth_upload: { type: string }
-                    egress: { type: object }
+                    enabled: { type: boolean, description: Whatever the agent offers, if left out. }
+                    bandwidth_download: { $ref: "#/components/schemas/Bandwidth" }
+                    bandwidth_upload: { $ref: "#/components/schemas/Bandwidth" }
+                    ports:
+                      type: array
+                      maxItems: 256
+                      description: What the host passes on to the instance; no two of them, and no two instances', are alike.
+                      items: { $ref: "#/components/schemas/PortMapping" }
+                    egress: { type: object, description: Not implemented; only what asks for nothing is accepted. }
                 hotplug_size: { type: string }
                 disk_io_bps: { type: string }
                 skip_guest_agent: { type: boolean }
@@ -620,8 +742,11 @@ enum OpenAPIDocument {
                   properties:
                     enabled: { type: boolean }
                     name: { type: string }
-                    ip: { type: string }
+                    ip: { type: string, description: "Its own until it is deleted, also while it is stopped." }
                     mac: { type: string }
+                    bandwidth_download: { $ref: "#/components/schemas/Bandwidth" }
+                    bandwidth_upload: { $ref: "#/components/schemas/Bandwidth" }
+                    ports: { type: array, items: { $ref: "#/components/schemas/PortMapping" } }
                 tty: { type: boolean, description: Whether the program has a terminal. }
                 stdin_open: { type: boolean, description: Whether the program's stdin is open for those who attach. }
                 hypervisor: { type: string }

@@ -60,6 +60,10 @@ struct InstanceRoutes: Sendable {
                 if let timeout = try Self.duration(body?.timeout, "timeout") { request.signalDeadline = timeout }
                 return try .json(InstanceResponse(try await instances.stop(call.subject, request)))
             },
+            Route(.get, "/instances/{id}/stats", .scope(Scope(.instance, .read))) { call in
+                try call.query.check(only: [])
+                return try .json(InstanceStatsResponse(try await instances.usage(call.subject)))
+            },
             Route(.get, "/instances/{id}/wait", .scope(Scope(.instance, .read))) { call in
                 try call.query.check(only: ["state", "timeout"])
                 guard let state = try Self.state(call.query["state"]) else {

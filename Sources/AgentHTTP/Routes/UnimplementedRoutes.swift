@@ -5,14 +5,12 @@ import HummingbirdCore
 /// What existing clients may ask for and this agent does not do: known, and said plainly.
 enum UnimplementedRoutes {
     private static let paths: [(String, [HTTPRequest.Method])] = [
-        ("/resources", [.get]),
         ("/resources/memory/reclaim", [.post]),
         ("/instances/{id}", [.patch]),
         ("/instances/{id}/standby", [.post]),
         ("/instances/{id}/restore", [.post]),
         ("/instances/{id}/fork", [.post]),
         ("/instances/{id}/stat", [.get]),
-        ("/instances/{id}/stats", [.get]),
         ("/instances/{id}/cp", [.get]),
         ("/instances/{id}/snapshots", [.post]),
         ("/instances/{id}/snapshot-schedule", [.get, .put, .delete]),

@@ -14,12 +14,7 @@ extension InstanceResponse {
             size: specification.memory.description,
             overlaySize: specification.overlaySize.description,
             vcpus: specification.vcpus,
-            network: Network(
-                enabled: instance.attachment != nil || specification.networkEnabled,
-                name: instance.attachment?.network,
-                ip: instance.attachment?.address.description,
-                mac: instance.attachment?.mac.description
-            ),
+            network: Network(instance),
             createdAt: instance.createdAt
         )
         stateError = instance.stateError
@@ -42,6 +37,45 @@ extension InstanceResponse {
                 uniqueKeysWithValues: instance.phases.map { ($0.key.rawValue, $0.value.milliseconds) }
             )
         }
+    }
+}
+
+extension InstanceResponse.Network {
+    init(_ instance: Instance) {
+        let specification = instance.specification
+        self.init(
+            enabled: instance.attachment != nil || specification.networkEnabled,
+            name: instance.attachment?.network,
+            ip: instance.attachment?.address.description,
+            mac: instance.attachment?.mac.description
+        )
+        bandwidthDownload = specification.bandwidth.download?.description
+        bandwidthUpload = specification.bandwidth.upload?.description
+        guard !specification.publishedPorts.isEmpty else { return }
+        ports = specification.publishedPorts.map { port in
+            PortMapping(
+                hostPort: Int(port.hostPort),
+                guestPort: Int(port.guestPort),
+                transport: port.transport.rawValue
+            )
+        }
+    }
+}
+
+extension InstanceStatsResponse {
+    init(_ usage: InstanceUsage) {
+        let specification = usage.instance.specification
+        self.init(
+            instanceID: usage.instance.id.rawValue,
+            instanceName: usage.instance.name.rawValue,
+            cpuSeconds: usage.machine.map { Double($0.cpuTime.milliseconds) / 1000 } ?? 0,
+            residentMemory: usage.machine?.residentMemory.bytes ?? 0,
+            virtualMemory: usage.machine?.virtualMemory.bytes ?? 0,
+            receivedBytes: usage.network.map { Int(clamping: $0.receivedBytes) } ?? 0,
+            sentBytes: usage.network.map { Int(clamping: $0.sentBytes) } ?? 0,
+            allocatedVCPUs: specification.vcpus,
+            allocatedMemory: specification.memory.bytes
+        )
     }
 }
 

@@ -26,6 +26,9 @@ extension CreateInstanceRequest {
         workingDirectory = body.workingDirectory.flatMap { $0.isEmpty ? nil : $0 }
         tags = body.tags ?? [:]
         networkEnabled = body.network?.enabled
+        bandwidth.download = try Self.bandwidth(body.network?.bandwidthDownload, "bandwidth_download")
+        bandwidth.upload = try Self.bandwidth(body.network?.bandwidthUpload, "bandwidth_upload")
+        publishedPorts = try (body.network?.ports ?? []).map { port throws(AgentError) in try Self.port(port) }
         hypervisor = try Self.hypervisor(body.hypervisor)
         terminal = body.tty ?? false
         openStandardInput = body.stdinOpen ?? false
@@ -41,6 +44,42 @@ extension CreateInstanceRequest {
             )
         }
         return size
+    }
+
+    private static func bandwidth(_ text: String?, _ field: String) throws(AgentError) -> BitRate? {
+        guard let text, !text.isEmpty else { return nil }
+        guard let rate = BitRate(text), rate.bitsPerSecond > 0 else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_\(field)",
+                "\(field) '\(text.prefix(100))' is not a bandwidth: write a whole number and a unit, as 10Mbps (bits) or "
+                    + "2MB/s (bytes)"
+            )
+        }
+        return rate
+    }
+
+    private static func port(_ body: PortMapping) throws(AgentError) -> PublishedPort {
+        for (port, field) in [(body.hostPort, "host_port"), (body.guestPort, "guest_port")]
+        where !(1...65535).contains(port) {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_ports",
+                "\(field) \(port) is not a port: it must be from 1 to 65535"
+            )
+        }
+        guard let transport = PublishedPort.Transport(rawValue: body.transport ?? "tcp") else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_ports",
+                "protocol '\((body.transport ?? "").prefix(20))' of port \(body.hostPort) is not known: use tcp or udp"
+            )
+        }
+        return PublishedPort(
+            hostPort: UInt16(body.hostPort),
+            guestPort: UInt16(body.guestPort),
+            transport: transport
+        )
     }
 
     private static func hypervisor(_ text: String?) throws(AgentError) -> HypervisorName? {

@@ -20,6 +20,7 @@ enum AgentGraph {
                 provide(StorageConfiguration.init(agent:directory:))
                 provide(QEMUConfiguration.init(agent:))
                 provide(HTTPConfiguration.init(agent:))
+                provide(ResourcesConfiguration.init(agent:))
             }
             ProviderSet("state") {
                 provide(DataDirectory.init, cleanup: { try $0.release() })
@@ -37,11 +38,17 @@ enum AgentGraph {
                 provide(HypervisorSelection.init)
                 provide(ImagesService.init)
                 provide(InstancesService.init)
+                provide(ResourcesService.init)
+            }
+            ProviderSet("host") {
+                provide({ (agent: AgentConfiguration) in LinuxHostProbe(agent: agent) })
+                bind((any HostProbe).self) { (it: LinuxHostProbe) in it }
             }
             ProviderSet("http") {
                 provide(AgentInformation.init(drivers:network:))
                 bind((any InstanceOperations).self) { (it: InstancesService) in it }
                 bind((any ImageOperations).self) { (it: ImagesService) in it }
+                bind((any ResourceOperations).self) { (it: ResourcesService) in it }
                 provide(AgentHTTPServer.init)
             }
             provide(Agent.init)
@@ -73,6 +80,16 @@ extension InstancesConfiguration {
 
 extension ImagesConfiguration {
     init(agent: AgentConfiguration) { self.init(maximumConcurrentBuilds: agent.maximumConcurrentBuilds) }
+}
+
+extension ResourcesConfiguration {
+    init(agent: AgentConfiguration) {
+        self.init(networkLimit: agent.networkLimit, networkOversubscription: agent.networkOversubscription)
+    }
+}
+
+extension LinuxHostProbe {
+    init(agent: AgentConfiguration) { self.init(dataDirectory: agent.dataDirectory, uplink: nil) }
 }
 
 extension StorageConfiguration {

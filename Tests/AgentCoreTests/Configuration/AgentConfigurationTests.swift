@@ -11,13 +11,16 @@ import Testing
         #expect(configuration.maximumOverlaySize == .gibibytes(100))
         #expect(configuration.jwtSecret == nil)
         #expect(configuration.bootTimeout == .seconds(120))
+        #expect(configuration.networkLimit == nil)
+        #expect(configuration.networkOversubscription == 2)
     }
 
     @Test(arguments: [
         ("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("DATA_DIR", "relative"), ("MAX_OVERLAY_SIZE", "100XB"),
         ("MAX_OVERLAY_SIZE", "0"), ("MAX_CONCURRENT_BUILDS", "0"), ("HYPERVISOR", "vmware"), ("ACCELERATOR", "yes"),
         ("LOG_LEVEL", "loud"), ("BOOT_TIMEOUT", "2"), ("BOOT_TIMEOUT", "0s"), ("BOOT_TIMEOUT", "9999999999999999999m"),
-        ("INSECURE_REGISTRIES", "http://localhost:5000"), ("KERNEL_PATH", "vmlinux"),
+        ("INSECURE_REGISTRIES", "http://localhost:5000"), ("KERNEL_PATH", "vmlinux"), ("NETWORK_LIMIT", "fast"),
+        ("NETWORK_LIMIT", "0bps"), ("OVERSUB_NETWORK", "0.5"), ("OVERSUB_NETWORK", "nan"), ("OVERSUB_NETWORK", "x"),
     ])
     func aValueThatDoesNotParseIsNamed(_ name: String, _ value: String) {
         let error = #expect(throws: ConfigurationError.self) { try AgentConfiguration(environment: [name: value]) }

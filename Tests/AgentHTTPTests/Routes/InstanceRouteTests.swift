@@ -1,5 +1,6 @@
 import AgentAPI
 import AgentCore
+import AgentTestSupport
 import Foundation
 import GuestProtocol
 import NIOHTTP1
@@ -37,6 +38,41 @@ import Testing
     @Test(arguments: [
         (#"{"name":"a","image":"b","colour":"red"}"#, 400, "unknown_field", "colour"),
         (#"{"name":"a","image":"b","network":{"mtu":1}}"#, 400, "unknown_field", "network.mtu"),
+        (
+            #"{"name":"a","image":"b","network":{"bandwidth_download":"1.5Gbps"}}"#, 400, "invalid_bandwidth_download",
+            "1.5Gbps"
+        ),
+        (#"{"name":"a","image":"b","network":{"bandwidth_upload":"0bps"}}"#, 400, "invalid_bandwidth_upload", "0bps"),
+        (
+            #"{"name":"a","image":"b","network":{"bandwidth_upload":5}}"#, 400, "invalid_field",
+            "network.bandwidth_upload"
+        ),
+        (
+            #"{"name":"a","image":"b","network":{"egress":{"enabled":true}}}"#, 501, "not_implemented",
+            "network.egress.enabled"
+        ),
+        (#"{"name":"a","image":"b","network":{"ports":["80:80"]}}"#, 400, "invalid_request", "network.ports[0]"),
+        (#"{"name":"a","image":"b","network":{"ports":{}}}"#, 400, "invalid_field", "network.ports"),
+        (
+            #"{"name":"a","image":"b","network":{"ports":[{"host_port":1}]}}"#, 400, "missing_field",
+            "network.ports[0].guest_port"
+        ),
+        (
+            #"{"name":"a","image":"b","network":{"ports":[{"host_port":1,"guest_port":2,"ip":"x"}]}}"#, 400,
+            "unknown_field", "network.ports[0].ip"
+        ),
+        (
+            #"{"name":"a","image":"b","network":{"ports":[{"host_port":0,"guest_port":2}]}}"#, 400, "invalid_ports",
+            "host_port 0"
+        ),
+        (
+            #"{"name":"a","image":"b","network":{"ports":[{"host_port":1,"guest_port":70000}]}}"#, 400, "invalid_ports",
+            "guest_port 70000"
+        ),
+        (
+            #"{"name":"a","image":"b","network":{"ports":[{"host_port":1,"guest_port":2,"protocol":"sctp"}]}}"#, 400,
+            "invalid_ports", "sctp"
+        ),
         (#"{"name":"a"}"#, 400, "missing_field", "image"),
         (#"{"name":5,"image":"b"}"#, 400, "invalid_field", "name"),
         (#"{"name":"A_B","image":"b"}"#, 400, "invalid_name", "A_B"),
@@ -61,6 +97,67 @@ import Testing
             #expect(try answer.errorCode == code)
             #expect(try answer.decode(ErrorResponse.self).message.contains(mention))
             #expect(server.instances.script.withLock { $0.created.isEmpty })
+        }
+    }
+
+    @Test func networkIsTakenAndShown() async throws {
+        try await TestServer.with { server async throws in
+            let answer = try await server.request(
+                .POST,
+                "/instances",
+                body: #"""
+                    {"name":"web","image":"alpine","network":{"enabled":true,"bandwidth_download":"100Mbps",
+                     "bandwidth_upload":"10MB/s","ports":[{"host_port":8080,"guest_port":80},
+                     {"host_port":5353,"guest_port":53,"protocol":"udp"}]}}
+                    """#
+            )
+            #expect(answer.status == 201)
+            let request = try #require(server.instances.script.withLock { $0.created.first })
+            #expect(request.networkEnabled == true)
+            #expect(request.bandwidth.download == BitRate(bitsPerSecond: 100_000_000))
+            #expect(request.bandwidth.upload == BitRate(bitsPerSecond: 83_886_080))
+            #expect(request.publishedPorts.map(\.description) == ["8080:80/tcp", "5353:53/udp"])
+            let network = try answer.decode(InstanceResponse.self).network
+            #expect(network.bandwidthDownload == "100Mbps")
+            #expect(
+                network.ports == [
+                    PortMapping(hostPort: 8080, guestPort: 80, transport: "tcp"),
+                    PortMapping(hostPort: 5353, guestPort: 53, transport: "udp"),
+                ]
+            )
+            server.instances.add("plain") { $0.attachment = Fixtures.instance("plain", at: "10.100.0.2").attachment }
+            let plain = try await server.request(.GET, "/instances/plain").decode(InstanceResponse.self).network
+            #expect(plain.ip == "10.100.0.2" && plain.mac == "02:68:0a:64:00:02" && plain.name == "default")
+            #expect(plain.enabled && plain.ports == nil && plain.bandwidthUpload == nil)
+        }
+    }
+
+    @Test func statsSayWhatWasUsedAndPromised() async throws {
+        try await TestServer.with { server async throws in
+            server.instances.add("a")
+            let stats = try await server.request(.GET, "/instances/a/stats").decode(InstanceStatsResponse.self)
+            #expect(stats.instanceName == "a")
+            #expect(stats.cpuSeconds == 1.5)
+            #expect(stats.receivedBytes == 1000 && stats.sentBytes == 200)
+            #expect(stats.residentMemory == 64 << 20 && stats.allocatedMemory == 256 << 20)
+            #expect(stats.memoryUtilization == 0.25)
+            server.instances.add("b", state: .stopped)
+            let idle = try await server.request(.GET, "/instances/b/stats").decode(InstanceStatsResponse.self)
+            #expect(idle.cpuSeconds == 0 && idle.sentBytes == 0 && idle.allocatedVCPUs == 1)
+            #expect(try await server.request(.GET, "/instances/c/stats").status == 404)
+        }
+    }
+
+    @Test func resourcesAreInTheShapeOfExistingClients() async throws {
+        try await TestServer.with { server async throws in
+            let answer = try await server.request(.GET, "/resources")
+            #expect(answer.status == 200)
+            let found = try answer.decode(ResourcesResponse.self)
+            #expect(found.cpu.type == "cpu" && found.cpu.capacity == 8 && found.cpu.available == 6)
+            #expect(found.network.capacity == 125_000_000 && found.network.effectiveLimit == 250_000_000)
+            #expect(found.network.source == "configured")
+            #expect(found.allocations.first?.download == 1_250_000 && found.allocations.first?.upload == nil)
+            #expect(found.diskBreakdown.images == 4 << 20)
         }
     }
 

@@ -13,6 +13,7 @@ import Testing
             let routes = try AgentHTTPServer.routes(
                 instances: server.instances,
                 images: server.images,
+                resources: ScriptedResources(),
                 information: AgentInformation(version: "1", hypervisors: [], providesNetwork: false)
             )
             let missing = Set(UnimplementedRoutes.routes.map { "\($0.method.rawValue) \($0.path)" })

@@ -63,6 +63,9 @@ final class ScriptedInstances: InstanceOperations {
             instance.specification.tags = request.tags
             instance.specification.terminal = request.terminal
             instance.specification.openStandardInput = request.openStandardInput
+            instance.specification.bandwidth = request.bandwidth
+            instance.specification.publishedPorts = request.publishedPorts
+            instance.specification.networkEnabled = request.networkEnabled ?? false
         }
     }
 
@@ -118,6 +121,22 @@ final class ScriptedInstances: InstanceOperations {
     ) async throws(AgentError) -> AsyncThrowingStream<LogLine, any Error> {
         _ = try get(reference)
         return script.withLock { $0.logs }(tail, follow)
+    }
+
+    func usage(_ reference: String) async throws -> InstanceUsage {
+        let instance = try get(reference)
+        guard instance.machine != nil || instance.state == .running else {
+            return InstanceUsage(instance: instance, machine: nil, network: nil)
+        }
+        return InstanceUsage(
+            instance: instance,
+            machine: MachineCounters(
+                cpuTime: .milliseconds(1500),
+                residentMemory: .mebibytes(64),
+                virtualMemory: .mebibytes(512)
+            ),
+            network: NetworkCounters(receivedBytes: 1000, receivedPackets: 10, sentBytes: 200, sentPackets: 4)
+        )
     }
 
     private func change(_ reference: String, _ edit: (inout Instance) -> Void) throws -> Instance {

@@ -47,6 +47,7 @@ struct TestServer: Sendable {
             configuration: HTTPConfiguration(socketPath: socket, port: 0, jwtSecret: secret, tls: tls),
             instances: instances,
             images: images,
+            resources: ScriptedResources(),
             information: AgentInformation(version: "1.2.3", hypervisors: [], providesNetwork: false),
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         )
@@ -143,7 +144,7 @@ struct TestServer: Sendable {
             }
             request.body = .bytes(ByteBuffer(string: body))
         }
-        let response = try await http.execute(request, timeout: .seconds(30))
+        let response = try await http.execute(request, timeout: .seconds(120))
         let bytes = try await response.body.collect(upTo: 64 << 20)
         let status = Int(response.status.code)
         let data = Data(bytes.readableBytesView)
