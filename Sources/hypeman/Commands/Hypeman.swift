@@ -18,9 +18,10 @@ struct Hypeman: ParsableCommand {
         version: Version.current,
         subcommands: [
             RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
-            StartCommand.self,
-            RmCommand.self, InspectCommand.self, WaitCommand.self, PullCommand.self, ImportCommand.self,
-            ImagesCommand.self, RmiCommand.self, HealthCommand.self, VersionCommand.self,
+            StartCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self, StatsCommand.self,
+            PullCommand.self,
+            ImportCommand.self, ImagesCommand.self, RmiCommand.self, ResourcesCommand.self, HealthCommand.self,
+            VersionCommand.self,
         ]
     )
 }

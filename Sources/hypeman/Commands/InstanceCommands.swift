@@ -24,7 +24,7 @@ struct PsCommand: AgentCommand {
                 return 0
             }
             try format.print(instances) {
-                var table = Table("ID", "NAME", "IMAGE", "STATE", "EXIT", "CREATED")
+                var table = Table("ID", "NAME", "IMAGE", "STATE", "EXIT", "IP", "PORTS", "CREATED")
                 for instance in instances {
                     table.add(
                         String(instance.id.prefix(12)),
@@ -32,6 +32,8 @@ struct PsCommand: AgentCommand {
                         instance.image,
                         instance.state,
                         instance.state == "Stopped" ? instance.exitCode.map(String.init) ?? "-" : "-",
+                        instance.network.ip ?? "-",
+                        instance.network.ports.map { $0.map(\.text).joined(separator: ", ") } ?? "-",
                         HumanText.age(of: instance.createdAt)
                     )
                 }

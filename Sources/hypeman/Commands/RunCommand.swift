@@ -64,6 +64,8 @@ struct RunCommand: AgentCommand {
     @Option(help: "qemu or cloud-hypervisor.")
     var hypervisor: String?
 
+    @OptionGroup var networking: NetworkOptions
+
     @Argument(
         parsing: .captureForPassthrough,
         help: ArgumentHelp("The image, and what to run instead of its command.", valueName: "image> <command")
@@ -144,6 +146,7 @@ struct RunCommand: AgentCommand {
         body.hypervisor = hypervisor
         body.tty = tty ? true : nil
         body.stdinOpen = interactive ? true : nil
+        body.network = try networking.body()
         if let entrypoint, !entrypoint.isEmpty {
             // The image's command was made for its own entrypoint, so it goes with it.
             body.entrypoint = [entrypoint]

@@ -12,6 +12,22 @@ enum HumanText {
         return "\((value * 10).rounded() / 10) TB"
     }
 
+    /// `100 Mbit/s`, as links are sold.
+    static func bits(_ count: Int) -> String {
+        var value = Double(count)
+        for unit in ["bit/s", "kbit/s", "Mbit/s"] {
+            if value < 1000 { return "\(short(value)) \(unit)" }
+            value /= 1000
+        }
+        return "\(short(value)) Gbit/s"
+    }
+
+    /// One digit behind the point, none where it is 0.
+    private static func short(_ value: Double) -> String {
+        let rounded = (value * 10).rounded() / 10
+        return rounded == rounded.rounded() ? "\(Int(rounded))" : "\(rounded)"
+    }
+
     /// `3 minutes ago`.
     static func age(of date: Date, now: Date = Date()) -> String {
         let seconds = max(0, Int(now.timeIntervalSince(date)))

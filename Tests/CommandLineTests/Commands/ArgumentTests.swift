@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test func unknownOptionIsNotTakenForAnImage() {
-        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run", "--publish", "80", "alpine"]) }
+        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run", "--colour", "red", "alpine"]) }
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run"]) }
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run", "-d", "--rm", "alpine"]) }
     }
@@ -78,6 +78,58 @@ import Testing
         #expect(try run("-i", "alpine").tty == nil)
         #expect(try run("-t", "alpine").stdinOpen == nil)
         #expect(try Hypeman.parseAsRoot(["run", "-dit", "alpine"]) is RunCommand)
+    }
+
+    @Test func networkOptionsReachTheRequest() throws {
+        let body = try run(
+            "--network",
+            "default",
+            "-p",
+            "8080:80",
+            "--publish",
+            "5353:53/udp",
+            "--bandwidth-down",
+            "20Mbps",
+            "--bandwidth-up",
+            "2MB/s",
+            "alpine"
+        )
+        #expect(body.network?.enabled == true)
+        #expect(
+            body.network?.ports == [
+                PortMapping(hostPort: 8080, guestPort: 80, transport: "tcp"),
+                PortMapping(hostPort: 5353, guestPort: 53, transport: "udp"),
+            ]
+        )
+        #expect(body.network?.bandwidthDownload == "20Mbps")
+        #expect(body.network?.bandwidthUpload == "2MB/s")
+        #expect(body.network?.ports?.map(\.text) == ["0.0.0.0:8080->80/tcp", "0.0.0.0:5353->53/udp"])
+        #expect(try run("--network", "none", "alpine").network == CreateInstanceBody.Network(enabled: false))
+        #expect(try run("alpine").network == nil, "what is not asked for is the agent's to decide")
+        #expect(try run("-p", "80:80", "alpine").network?.enabled == nil)
+    }
+
+    @Test(arguments: [
+        ("8080", "8080:8080"), ("80:", "HOST:GUEST"), (":80", "HOST:GUEST"), ("0:80", "from 1 to 65535"),
+        ("80:65536", "from 1 to 65535"), ("80:80/sctp", "neither tcp nor udp"), ("127.0.0.1:80:80", "every address"),
+        ("http:80", "HOST:GUEST"), ("+80:80", "HOST:GUEST"), ("80:80/", "neither tcp nor udp"),
+    ])
+    func aPortThatCannotBePublishedIsNamedWithTheForm(_ text: String, _ mention: String) throws {
+        let error = #expect(throws: (any Error).self) {
+            try Hypeman.parseAsRoot(["run", "--publish=\(text)", "alpine"])
+        }
+        let message = error.map { Hypeman.fullMessage(for: $0) } ?? ""
+        #expect(message.contains("'\(text)'") && message.contains(mention), "\(message)")
+    }
+
+    @Test func networksThatDoNotGoTogetherAreRefused() {
+        for arguments in [
+            ["--network", "bridge"], ["--network", "none", "-p", "80:80"],
+            ["--network", "none", "--bandwidth-up", "1Mbps"],
+        ] {
+            let error = #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["run"] + arguments + ["alpine"]) }
+            #expect(error.map { Hypeman.fullMessage(for: $0) }?.contains("--network") == true)
+        }
     }
 
     @Test func execTakesItsFlagsTogether() throws {
