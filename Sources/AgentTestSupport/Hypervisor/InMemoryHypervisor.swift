@@ -26,8 +26,9 @@ public final class InMemoryHypervisor: HypervisorDriver {
         self.life = life
     }
 
-    /// The driver of the agent's next life: machines run on, while channels and streams of this life end as they do with
-    /// a process, and no exit is reported to it. The driver of this life starts and ends nothing any more.
+    /// The driver of the agent's next life, while this one starts and ends nothing any more.
+    ///
+    /// Machines run on; channels and streams of this life end as they do with a process, and no exit is reported to it.
     public func restarted() -> InMemoryHypervisor {
         isDead.withLock { $0 = true }
         return InMemoryHypervisor(name: name, host: host, life: host.endLife())
