@@ -128,6 +128,25 @@ import Testing
         }
     }
 
+    @Test(arguments: ["iptables-nft -t nat -F HYP-hyp0-PUB", "nft flush ruleset"])
+    func portsArePublishedAlsoWhereSomebodyRemovedOthers(_ command: String) async throws {
+        try await World.with { world async throws in
+            try await world.firewall.install([world.alice(8080)])
+            var bob = world.bobEndpoint
+            bob.publishedPorts = [PublishedPort(hostPort: 8081, guestPort: 80)]
+            try await world.host.run("sh", "-c", command)
+            try await world.firewall.publish(bob)
+            try await world.firewall.publish(world.alice(8082))
+            try await world.firewall.admit(world.aliceEndpoint)
+            #expect(try await world.firewall.isComplete())
+            try await world.serving { _ async throws in
+                #expect(try await world.outside.ask(World.hostAddress, 8081) == .peer(World.outsideAddress))
+                #expect(try await world.outside.ask(World.hostAddress, 8082) == .peer(World.outsideAddress))
+                #expect(try await world.outside.ask(World.hostAddress, 8080) == .refused)
+            }
+        }
+    }
+
     @Test func rulesOfOthersKeepTheirOrder() async throws {
         try await World.with { world async throws in
             try await ForeignRules.docker.load(into: world.host)

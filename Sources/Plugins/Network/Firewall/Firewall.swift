@@ -155,7 +155,11 @@ final class Firewall: Sendable {
         var all = present
         for forward in old { all[forward.key] = nil }
         all.merge(wanted) { _, new in new }
-        try await packets.publish(Array(all.values))
+        try await packets.publish(
+            adding: new.subtracting(old),
+            removing: old.subtracting(new),
+            all: Array(all.values)
+        )
         forwards.withLock { [all] in $0 = all }
         for forward in old.subtracting(new) { try await connections.forget(forward) }
         for forward in new.subtracting(old) { try await connections.forgetHost(forward.key) }

@@ -43,11 +43,11 @@ final class FrameFilter: Sendable {
     /// Lets an instance send in its own name; whatever its port was allowed before, it isn't any more.
     func admit(_ admission: FrameRules.Admission) async throws {
         let (all, previous) = state.withLock { ($0.admissions, $0.admissions[admission.tap]) }
-        guard previous != admission else { return }
         let old = Set(previous?.elements ?? [])
         let new = Set(admission.elements)
         do {
-            try await apply(adding: new.subtracting(old), deleting: old.subtracting(new))
+            // All of it also where it should be there already: nobody may come onto the bridge unheld.
+            try await apply(adding: new, deleting: old.subtracting(new))
         } catch {
             // Somebody removed the table or elements of it: all of it is put back, with the new instance.
             var admissions = all

@@ -37,9 +37,14 @@ struct PacketFilter: Sendable {
         }
     }
 
-    /// The published ports alone.
-    func publish(_ forwards: [PortForward]) async throws {
-        try await load(rules.publication(of: forwards))
+    /// Changes published ports; `all` are those that are there afterwards.
+    func publish(adding new: Set<PortForward>, removing old: Set<PortForward>, all: [PortForward]) async throws {
+        do {
+            try await load(rules.publication(adding: new, removing: old))
+        } catch let error as AgentError where error.code == "firewall_refused" {
+            // Somebody removed some of it: then all of it is put back.
+            _ = try await install(all)
+        }
     }
 
     /// Removes what ``install(_:)`` brought about, and nothing else.
