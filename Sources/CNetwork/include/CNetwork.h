@@ -3,6 +3,9 @@
 #ifndef CNETWORK_H
 #define CNETWORK_H
 
+#include "CNetlink.h"
+#include "CTap.h"
+
 // setns(2) to a network namespace, for the calling thread. Returns 0 or an errno.
 int cnetwork_enter(int namespace_descriptor);
 

@@ -1,0 +1,105 @@
+import AgentCore
+import CNetwork
+import Glibc
+
+/// What a bridge is to be.
+struct BridgeDescription: Sendable, Hashable {
+    /// At most 15 bytes.
+    var name: String
+    /// Marks it as ours.
+    var alias: String
+    /// The host's own on it.
+    var address: IPv4Address
+    var prefixLength: Int
+    var mtu: Int
+    /// Set, as it would be the lowest of its ports' otherwise and change with them, under the guests' neighbour tables.
+    var mac: MACAddress
+}
+
+extension HostLinks {
+    /// Makes a bridge, or brings one that was made before in line; what is right already is not touched.
+    ///
+    /// Without STP and forward delay, so that a port works as soon as a VMM opens it, and without IPv6, up.
+    ///
+    /// - Returns: It, as it was found or made (its index stays).
+    /// - Throws: `alreadyExists` `link_kind_conflict` or `link_not_ours` if the name is another's, `invalidState`
+    ///   `bridge_address_conflict` if ours carries another address.
+    @discardableResult
+    func createBridge(_ bridge: BridgeDescription) async throws -> Link {
+        try await route { socket in
+            if let link = try socket.ownLink(named: bridge.name, kind: "bridge", alias: bridge.alias) {
+                try socket.configure(bridge, link)
+                return link
+            }
+            let link = try socket.createLink(bridge.name, kind: "bridge", alias: bridge.alias)
+            do {
+                try socket.configure(bridge, link)
+                return link
+            } catch {
+                try socket.takeBack(link, after: error)
+                throw error
+            }
+        }
+    }
+}
+
+extension NetlinkSocket {
+    fileprivate mutating func configure(_ bridge: BridgeDescription, _ link: Link) throws {
+        let addresses = try addresses(ofLink: link.index)
+        let own = LinkAddress(address: bridge.address, prefixLength: bridge.prefixLength)
+        if let foreign = addresses.first(where: { $0 != own }) {
+            throw AgentError(
+                .invalidState,
+                code: "bridge_address_conflict",
+                "the bridge '\(bridge.name)' has the address \(foreign.address)/\(foreign.prefixLength), not "
+                    + "\(own.address)/\(own.prefixLength): remove that address, or run 'hypeman-agent network teardown'"
+            )
+        }
+        try LinkIPv6.disable(on: bridge.name)
+        var messages = [
+            LinkMessages.change(bridge.name, "set up the bridge") { message in
+                message.put(IFLA_MTU, UInt32(bridge.mtu))
+                if link.mac != bridge.mac { message.put(IFLA_ADDRESS, bytes: bridge.mac.bytes) }
+                message.withoutLinkLocal()
+            },
+            Self.bridgeOptions(bridge.name, index: link.index),
+        ]
+        if addresses.isEmpty { messages.append(Self.newAddress(own, bridge, index: link.index)) }
+        messages.append(LinkMessages.up(bridge.name, index: link.index))
+        try send(messages)
+    }
+
+    private static func bridgeOptions(_ name: String, index: Int32) -> NetlinkMessage {
+        var header = ifinfomsg()
+        header.ifi_index = index
+        // RTM_SETLINK passes over a bridge's own options; RTM_NEWLINK of one that is there changes it.
+        var message = NetlinkMessage(RTM_NEWLINK, header: header, purpose: "set the options of the bridge '\(name)'")
+        message.nest(IFLA_LINKINFO) { information in
+            information.put(IFLA_INFO_KIND, text: "bridge")
+            information.nest(IFLA_INFO_DATA) { options in
+                options.put(IFLA_BR_STP_STATE, UInt32(0))
+                options.put(IFLA_BR_FORWARD_DELAY, UInt32(0))
+            }
+        }
+        return message
+    }
+
+    private static func newAddress(_ own: LinkAddress, _ bridge: BridgeDescription, index: Int32) -> NetlinkMessage {
+        var header = ifaddrmsg()
+        header.ifa_family = UInt8(AF_INET)
+        header.ifa_prefixlen = UInt8(own.prefixLength)
+        header.ifa_index = UInt32(index)
+        var message = NetlinkMessage(
+            RTM_NEWADDR,
+            flags: NLM_F_CREATE | NLM_F_REPLACE,
+            header: header,
+            purpose: "give the bridge '\(bridge.name)' the address \(own.address)/\(own.prefixLength)"
+        )
+        message.put(IFA_LOCAL, bytes: own.address.bytes)
+        message.put(IFA_ADDRESS, bytes: own.address.bytes)
+        if let subnet = IPv4Subnet(containing: own.address, prefixLength: own.prefixLength) {
+            message.put(IFA_BROADCAST, bytes: subnet.broadcast.bytes)
+        }
+        return message
+    }
+}

@@ -1,0 +1,111 @@
+import AgentCore
+import CNetwork
+import SystemPackage
+
+extension HostLinks {
+    /// Makes an instance's TAP with all that belongs to it (port, forwarding and neighbour entry, limits), up and ready
+    /// to be opened by its VMM; or brings one that was made before in line, also while a VMM has it open.
+    ///
+    /// Costs the same however many ports the bridge has.
+    ///
+    /// - Returns: Its number.
+    /// - Throws: `alreadyExists` `link_kind_conflict` or `link_not_ours` if the name is another's, `quotaExceeded`
+    ///   `bridge_full`. Nothing is left of a TAP that could not be made.
+    @discardableResult
+    func createTap(_ tap: TapDescription) async throws -> Int32 {
+        try await route { socket in
+            if let link = try socket.ownLink(named: tap.name, kind: "tun", alias: tap.alias) {
+                try socket.repair(tap, link)
+                return link.index
+            }
+            return try socket.create(tap)
+        }
+    }
+
+    /// Removes a TAP, with its forwarding and neighbour entry, and the device for its upload limit; also while a VMM
+    /// has it open, which then reads nothing any more. Nothing happens where there is none.
+    func removeTap(named name: String, ifb: String) async throws {
+        try await route { socket in
+            if let link = try socket.link(named: name), link.kind == "tun" {
+                if let bridge = link.master {
+                    try socket.removeNeighbours(ofPort: link.index, onBridge: bridge)
+                }
+                try socket.removeLink(named: name)
+            }
+            if try socket.link(named: ifb)?.kind == "ifb" { try socket.removeLink(named: ifb) }
+        }
+    }
+
+    /// Whether a process has the TAP open; false if there is none of that name.
+    func isInUse(tap name: String) async throws -> Bool {
+        // A TAP has carrier as long as a descriptor is attached to it (drivers/net/tun.c in the kernel).
+        try await link(named: name)?.hasCarrier ?? false
+    }
+}
+
+extension NetlinkSocket {
+    /// It is ours alone, and gone if this process ends, until everything but its start is done.
+    fileprivate mutating func create(_ tap: TapDescription) throws -> Int32 {
+        let device = try TapDevice(tap.name, isNew: true)
+        guard let link = try link(named: tap.name) else {
+            throw NetlinkError(NetlinkError.noDevice, purpose: "find the TAP '\(tap.name)' that was just made")
+        }
+        do {
+            try device.setOwner(tap.owner, group: tap.group)
+            try LinkIPv6.disable(on: tap.name)
+            try send(PortMessages.attach(tap, index: link.index))
+            try setLimits(tap.limits, tap: link, ifb: tap.ifb, alias: tap.alias, isNew: true)
+            try device.persist()
+            try send(LinkMessages.up(tap.name, index: link.index))
+            return link.index
+        } catch {
+            try undo(tap, after: error)
+            throw error
+        }
+    }
+
+    /// What the device does not take with it when it vanishes, and the device where it was persistent already.
+    private mutating func undo(_ tap: TapDescription, after failure: any Error) throws {
+        do {
+            try send(
+                [
+                    PortMessages.neighbour(RTM_DELNEIGH, tap.address, nil, bridge: tap.bridge),
+                    LinkMessages.remove(tap.name),
+                ],
+                tolerating: [.noSuchFileOrDirectory, NetlinkError.noDevice, NetlinkError.noAddress]
+            )
+            if try link(named: tap.ifb)?.alias == tap.alias { try removeLink(named: tap.ifb) }
+        } catch {
+            throw AgentError(.unavailable, "something of the TAP '\(tap.name)' is left behind (\(error))", cause: failure)
+        }
+    }
+
+    fileprivate mutating func repair(_ tap: TapDescription, _ link: Link) throws {
+        if !link.hasCarrier {
+            // Who has it open may go on; else the owner may have changed with the configuration.
+            let device = try TapDevice(tap.name, isNew: false)
+            try device.setOwner(tap.owner, group: tap.group)
+        }
+        try LinkIPv6.disable(on: tap.name)
+        if link.master == tap.bridge {
+            for stale in try forwardingEntries(ofPort: link.index) where stale.mac != tap.mac {
+                try send(PortMessages.forwarding(RTM_DELNEIGH, stale.mac, port: tap.name, index: link.index))
+            }
+        }
+        try send(PortMessages.attach(tap, index: link.index))
+        try setLimits(tap.limits, tap: link, ifb: tap.ifb, alias: tap.alias, isNew: false)
+        try send(LinkMessages.up(tap.name, index: link.index))
+    }
+
+    /// The forwarding entries vanish with the port; those of the host's table belong to the bridge and are told by their
+    /// MAC.
+    fileprivate mutating func removeNeighbours(ofPort index: Int32, onBridge bridge: Int32) throws {
+        let macs = Set(try forwardingEntries(ofPort: index).map(\.mac))
+        guard !macs.isEmpty else { return }
+        let addresses = try permanentNeighbours(onBridge: bridge).filter { macs.contains($0.mac) }.compactMap(\.address)
+        try send(
+            addresses.map { PortMessages.neighbour(RTM_DELNEIGH, $0, nil, bridge: bridge) },
+            tolerating: [.noSuchFileOrDirectory]
+        )
+    }
+}
