@@ -10,7 +10,7 @@
 // other (IFF_NO_PI). `exclusive` refuses one that is there, with EBUSY. Returns 0 or an errno.
 int cnetwork_tap_open(const char *name, int exclusive, int *descriptor);
 
-// Who may attach to it without CAP_NET_ADMIN; a group of (gid_t)-1 is none. Returns 0 or an errno.
+// Who may attach to it without CAP_NET_ADMIN; a group of (gid_t)-1 leaves the group as it is. Returns 0 or an errno.
 int cnetwork_tap_set_owner(int descriptor, uid_t owner, gid_t group);
 
 // Whether it stays when the descriptor is closed. Returns 0 or an errno.

@@ -21,20 +21,18 @@ extension HostLinks {
     ///
     /// Without STP and forward delay, so that a port works as soon as a VMM opens it, and without IPv6, up.
     ///
-    /// - Returns: It, as it was found or made (its index stays).
+    /// - Returns: It, as it is then.
     /// - Throws: `alreadyExists` `link_kind_conflict` or `link_not_ours` if the name is another's, `invalidState`
     ///   `bridge_address_conflict` if ours carries another address.
     @discardableResult
     func createBridge(_ bridge: BridgeDescription) async throws -> Link {
         try await route { socket in
             if let link = try socket.ownLink(named: bridge.name, kind: "bridge", alias: bridge.alias) {
-                try socket.configure(bridge, link)
-                return link
+                return try socket.configure(bridge, link)
             }
             let link = try socket.createLink(bridge.name, kind: "bridge", alias: bridge.alias)
             do {
-                try socket.configure(bridge, link)
-                return link
+                return try socket.configure(bridge, link)
             } catch {
                 try socket.takeBack(link, after: error)
                 throw error
@@ -44,7 +42,7 @@ extension HostLinks {
 }
 
 extension NetlinkSocket {
-    fileprivate mutating func configure(_ bridge: BridgeDescription, _ link: Link) throws {
+    fileprivate mutating func configure(_ bridge: BridgeDescription, _ link: Link) throws -> Link {
         let addresses = try addresses(ofLink: link.index)
         let own = LinkAddress(address: bridge.address, prefixLength: bridge.prefixLength)
         if let foreign = addresses.first(where: { $0 != own }) {
@@ -62,24 +60,27 @@ extension NetlinkSocket {
                 if link.mac != bridge.mac { message.put(IFLA_ADDRESS, bytes: bridge.mac.bytes) }
                 message.withoutLinkLocal()
             },
-            Self.bridgeOptions(bridge.name, index: link.index),
+            // One after the other: with STP on, no delay below 2 seconds is taken.
+            Self.option(IFLA_BR_STP_STATE, 0, bridge.name, index: link.index),
+            Self.option(IFLA_BR_FORWARD_DELAY, 0, bridge.name, index: link.index),
         ]
         if addresses.isEmpty { messages.append(Self.newAddress(own, bridge, index: link.index)) }
         messages.append(LinkMessages.up(bridge.name, index: link.index))
         try send(messages)
+        guard let configured = try self.link(at: link.index) else {
+            throw NetlinkError(NetlinkError.noDevice, purpose: "find the bridge '\(bridge.name)' that was just set up")
+        }
+        return configured
     }
 
-    private static func bridgeOptions(_ name: String, index: Int32) -> NetlinkMessage {
+    private static func option(_ option: Int, _ value: UInt32, _ name: String, index: Int32) -> NetlinkMessage {
         var header = ifinfomsg()
         header.ifi_index = index
         // RTM_SETLINK passes over a bridge's own options; RTM_NEWLINK of one that is there changes it.
         var message = NetlinkMessage(RTM_NEWLINK, header: header, purpose: "set the options of the bridge '\(name)'")
         message.nest(IFLA_LINKINFO) { information in
             information.put(IFLA_INFO_KIND, text: "bridge")
-            information.nest(IFLA_INFO_DATA) { options in
-                options.put(IFLA_BR_STP_STATE, UInt32(0))
-                options.put(IFLA_BR_FORWARD_DELAY, UInt32(0))
-            }
+            information.nest(IFLA_INFO_DATA) { $0.put(option, value) }
         }
         return message
     }

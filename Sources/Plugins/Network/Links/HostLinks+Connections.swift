@@ -4,14 +4,16 @@ import Glibc
 import SystemPackage
 
 extension HostLinks {
-    /// Forgets all tracked IPv4 connections that an address has a part in, so that whoever gets it next does not inherit
-    /// them. Where the kernel tracks none, nothing happens.
+    /// Forgets all tracked IPv4 connections that an address has a part in.
+    ///
+    /// Whoever gets the address next does not inherit them. Where the kernel tracks none, nothing happens.
     func flushConnections(of address: IPv4Address) async throws {
         try await flush { $0.original.involves(address) || $0.reply.involves(address) }
     }
 
-    /// Forgets all tracked IPv4 connections that were made to a port, whatever they were translated to: UDP goes on to
-    /// where a published port led before as long as packets come.
+    /// Forgets all tracked IPv4 connections that were made to a port, whatever they were translated to.
+    ///
+    /// Else UDP goes on to where a published port led before, as long as packets come.
     func flushConnections(toPort port: UInt16, transport: PublishedPort.Transport) async throws {
         let number = UInt8(transport == .tcp ? IPPROTO_TCP : IPPROTO_UDP)
         try await flush { $0.original.destinationPort == port && $0.original.transport == number }

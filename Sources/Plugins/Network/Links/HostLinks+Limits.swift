@@ -21,7 +21,7 @@ extension HostLinks {
 }
 
 extension NetlinkSocket {
-    /// - Parameter isNew: Whether the TAP was just made, so that there is nothing to lift.
+    /// As ``HostLinks/setLimits(tap:ifb:alias:_:)``; where the TAP was just made, there is nothing to lift.
     mutating func setLimits(
         _ limits: BandwidthLimits,
         tap: Link,

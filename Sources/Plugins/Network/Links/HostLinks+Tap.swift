@@ -15,15 +15,16 @@ extension HostLinks {
     func createTap(_ tap: TapDescription) async throws -> Int32 {
         try await route { socket in
             if let link = try socket.ownLink(named: tap.name, kind: "tun", alias: tap.alias) {
-                try socket.repair(tap, link)
+                try socket.repairTap(tap, link)
                 return link.index
             }
-            return try socket.create(tap)
+            return try socket.createTap(tap)
         }
     }
 
-    /// Removes a TAP, with its forwarding and neighbour entry, and the device for its upload limit; also while a VMM
-    /// has it open, which then reads nothing any more. Nothing happens where there is none.
+    /// Removes a TAP, with its forwarding and neighbour entry, and the device for its upload limit.
+    ///
+    /// Also while a VMM has it open, which then reads nothing any more. Nothing happens where there is none.
     func removeTap(named name: String, ifb: String) async throws {
         try await route { socket in
             if let link = try socket.link(named: name), link.kind == "tun" {
@@ -44,12 +45,13 @@ extension HostLinks {
 }
 
 extension NetlinkSocket {
-    /// It is ours alone, and gone if this process ends, until everything but its start is done.
-    fileprivate mutating func create(_ tap: TapDescription) throws -> Int32 {
+    /// Makes one; it is gone if this process ends before everything but its start is done.
+    mutating func createTap(_ tap: TapDescription) throws -> Int32 {
         let device = try TapDevice(tap.name, isNew: true)
-        guard let link = try link(named: tap.name) else {
+        guard var link = try link(named: tap.name) else {
             throw NetlinkError(NetlinkError.noDevice, purpose: "find the TAP '\(tap.name)' that was just made")
         }
+        link.mtu = tap.mtu
         do {
             try device.setOwner(tap.owner, group: tap.group)
             try LinkIPv6.disable(on: tap.name)
@@ -76,11 +78,14 @@ extension NetlinkSocket {
             )
             if try link(named: tap.ifb)?.alias == tap.alias { try removeLink(named: tap.ifb) }
         } catch {
-            throw AgentError(.unavailable, "something of the TAP '\(tap.name)' is left behind (\(error))", cause: failure)
+            throw AgentError(.unavailable, "parts of the TAP '\(tap.name)' are left behind (\(error))", cause: failure)
         }
     }
 
-    fileprivate mutating func repair(_ tap: TapDescription, _ link: Link) throws {
+    /// Brings one in line that was made before.
+    mutating func repairTap(_ tap: TapDescription, _ found: Link) throws {
+        var link = found
+        link.mtu = tap.mtu
         if !link.hasCarrier {
             // Who has it open may go on; else the owner may have changed with the configuration.
             let device = try TapDevice(tap.name, isNew: false)
@@ -97,8 +102,8 @@ extension NetlinkSocket {
         try send(LinkMessages.up(tap.name, index: link.index))
     }
 
-    /// The forwarding entries vanish with the port; those of the host's table belong to the bridge and are told by their
-    /// MAC.
+    /// The forwarding entries vanish with the port; those of the host's table belong to the bridge and are told by
+    /// their MAC.
     fileprivate mutating func removeNeighbours(ofPort index: Int32, onBridge bridge: Int32) throws {
         let macs = Set(try forwardingEntries(ofPort: index).map(\.mac))
         guard !macs.isEmpty else { return }

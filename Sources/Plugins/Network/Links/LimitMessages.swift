@@ -9,6 +9,8 @@ enum LimitMessages {
     private static let ingressHandle: UInt32 = 0xffff_0000
     /// 800::1, the first entry of the first table that u32 makes itself.
     private static let filterHandle: UInt32 = 0x8000_0001
+    /// The first filter, for frames of all protocols (TC_H_MAKE of a priority and a protocol in network order).
+    private static let filterOrder = UInt32(1) << 16 | UInt32(UInt16(ETH_P_ALL).bigEndian)
 
     /// Limits what a link sends; one that was set before is changed in place, and no frame is lost by it.
     static func limit(_ name: String, index: Int32, _ bucket: TokenBucket) -> NetlinkMessage {
@@ -45,7 +47,7 @@ enum LimitMessages {
         var filter = NetlinkMessage(
             RTM_NEWTFILTER,
             flags: NLM_F_CREATE | NLM_F_REPLACE,
-            header: header(index, parent: ingressHandle, handle: filterHandle, priority: 1, protocol: UInt16(ETH_P_ALL)),
+            header: header(index, parent: ingressHandle, handle: filterHandle, filter: filterOrder),
             purpose: "redirect what comes in on '\(name)'"
         )
         filter.put(TCA_KIND, text: "u32")
@@ -91,14 +93,13 @@ enum LimitMessages {
         _ index: Int32,
         parent: UInt32,
         handle: UInt32,
-        priority: UInt32 = 0,
-        protocol: UInt16 = 0
+        filter: UInt32 = 0
     ) -> tcmsg {
         var header = tcmsg()
         header.tcm_ifindex = index
         header.tcm_parent = parent
         header.tcm_handle = handle
-        header.tcm_info = priority << 16 | UInt32(`protocol`.bigEndian)
+        header.tcm_info = filter
         return header
     }
 }

@@ -44,7 +44,9 @@ extension NetlinkSocket {
         alias: String,
         _ content: (inout NetlinkMessage) -> Void = { _ in }
     ) throws -> Link {
-        let failures = try transact([LinkMessages.create(name, kind: kind, content), LinkMessages.mark(name, alias: alias)])
+        let failures = try transact([
+            LinkMessages.create(name, kind: kind, content), LinkMessages.mark(name, alias: alias),
+        ])
         // Then it is not ours to take back.
         if let failure = failures[0] { throw failure }
         guard let link = try link(named: name) else {
@@ -81,7 +83,7 @@ enum LinkIPv6 {
                     try file.read(into: UnsafeMutableRawBufferPointer(buffer)) == 1 ? buffer[0] : 0
                 }
                 guard current != UInt8(ascii: "1") else { return }
-                try file.writeAll("1\n".utf8)
+                try file.writeAll(toAbsoluteOffset: 0, "1\n".utf8)
             }
         } catch Errno.noSuchFileOrDirectory {
             return

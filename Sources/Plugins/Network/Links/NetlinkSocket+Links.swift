@@ -32,7 +32,8 @@ extension NetlinkSocket {
     mutating func routes() throws -> [Route] {
         var header = rtmsg()
         header.rtm_family = UInt8(AF_INET)
-        let entries = try dump(NetlinkMessage(RTM_GETROUTE, header: header, purpose: "list the routes"), RouteEntry.init)
+        let message = NetlinkMessage(RTM_GETROUTE, header: header, purpose: "list the routes")
+        let entries = try dump(message, RouteEntry.init)
         var names: [Int32: String] = [:]
         for index in Set(entries.map(\.interface)) { names[index] = try link(at: index)?.name }
         return entries.compactMap { entry in

@@ -13,10 +13,12 @@ struct TokenBucket: Sendable, Hashable {
 
     /// Ethernet's header with a VLAN tag (linux/if_ether.h, linux/if_vlan.h).
     private static let frameOverhead: UInt64 = 18
-    /// The kernel's timers are exact, but the host may be late by some milliseconds: what was not sent meanwhile must be
-    /// in the bucket, or the rate is not reached. More would let short transfers exceed it.
+    /// For how long what was not sent can be made up for.
+    ///
+    /// The kernel's timers are exact, but the host may be late by some milliseconds, and then the rate is not reached
+    /// without. More would let short transfers exceed it.
     private static let burstTime: (numerator: UInt64, denominator: UInt64) = (1, 100)
-    /// Enough that a TCP connection keeps its rate, and no longer: it is the delay of a link that is full.
+    /// The delay of a link that is full: enough that a TCP connection keeps its rate, and no longer.
     private static let queueTime: (numerator: UInt64, denominator: UInt64) = (1, 20)
     /// So that slow links hold some frames, too.
     private static let minimumQueue: UInt64 = 32 << 10

@@ -35,7 +35,9 @@ struct NetlinkAttributes: Sendable {
     }
 
     /// A number in the host's byte order; nil if there is none or it is of another size.
-    func number<Number: FixedWidthInteger & BitwiseCopyable>(_ type: some BinaryInteger, _: Number.Type = Number.self) -> Number? {
+    func number<Number: FixedWidthInteger & BitwiseCopyable>(_ type: some BinaryInteger, _: Number.Type = Number.self)
+        -> Number?
+    {
         guard let content = self[type], content.count == MemoryLayout<Number>.size else { return nil }
         return content.number(Number.self)
     }

@@ -70,6 +70,8 @@ extension NetlinkSocket {
     /// - Parameters:
     ///   - message: The request.
     ///   - parse: Makes a value of each, or nil to leave it out.
+    /// - Returns: The values.
+    /// - Throws: ``NetlinkError``.
     mutating func dump<Value>(
         _ message: NetlinkMessage,
         _ parse: (NetlinkReply) throws -> Value?

@@ -22,7 +22,7 @@ struct NetlinkSocket: ~Copyable {
     /// SOL_NETLINK in the kernel's linux/socket.h, which libc does not repeat.
     private static let level: Int32 = 270
     /// The kernel answers at once; only a fault takes as long.
-    private static let timeout = timeval(tv_sec: 10, tv_usec: 0)
+    static let timeout = Duration.seconds(10)
     /// More than the kernel puts into one datagram (NLMSG_GOODSIZE, and 32 KiB in a dump), cut-off ones are errors.
     private static let bufferSize = 1 << 16
 
@@ -34,11 +34,14 @@ struct NetlinkSocket: ~Copyable {
     /// - Parameters:
     ///   - family: Whom to talk to.
     ///   - groups: The multicast groups whose notifications it receives (`RTNLGRP_…`).
+    ///   - timeout: How long to wait for a datagram.
     /// - Throws: ``NetlinkError``.
-    init(_ family: Family, groups: [UInt32] = []) throws {
+    init(_ family: Family, groups: [UInt32] = [], timeout: Duration = Self.timeout) throws {
         descriptor = socket(AF_NETLINK, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), family.number)
         guard descriptor >= 0 else { throw Self.failure("open a netlink socket") }
-        try set(SOL_SOCKET, SO_RCVTIMEO, Self.timeout)
+        let (seconds, attoseconds) = timeout.components
+        let time = timeval(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
+        try set(SOL_SOCKET, SO_RCVTIMEO, time)
         // Errors in the kernel's words, without a copy of the whole request.
         try set(Self.level, NETLINK_EXT_ACK, Int32(1))
         try set(Self.level, NETLINK_CAP_ACK, Int32(1))
