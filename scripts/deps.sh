@@ -9,7 +9,7 @@ packages=(
   # guest kernel and initrd
   binutils lz4 python3 zstd
   # to run instances
-  conntrack dnsmasq-base e2fsprogs iproute2 iptables nftables qemu-system-x86
+  dnsmasq-base e2fsprogs iproute2 iptables nftables qemu-system-x86
   # images for the demo and the tests, and what checks them
   docker-registry erofs-utils mmdebstrap skopeo umoci
   # tests

@@ -17,13 +17,15 @@ struct MachineOutputTests {
         _ = try file.closeAfter { try file.writeAll(text.utf8) }
     }
 
-    private func lines(_ world: AgentWorld, follow: Bool = false) throws -> AsyncThrowingStream<LogLine, any Error> {
-        try world.instances.logs("web", source: .vmm, tail: nil, follow: follow)
+    private func lines(_ world: AgentWorld, follow: Bool = false) async throws -> AsyncThrowingStream<
+        LogLine, any Error
+    > {
+        try await world.instances.logs("web", source: .vmm, tail: nil, follow: follow)
     }
 
     private func next(_ count: Int, _ world: AgentWorld) async throws -> [String] {
         var texts: [String] = []
-        for try await line in try lines(world, follow: true) {
+        for try await line in try await lines(world, follow: true) {
             texts.append(String(decoding: line.bytes, as: UTF8.self))
             if texts.count == count { break }
         }
@@ -46,7 +48,7 @@ struct MachineOutputTests {
             _ = try await world.instances.stop("web")
             #expect(try await next(6, world) == ["one", "two", "three", "four", "five", "last words"])
             var all = 0
-            for try await _ in try lines(world) { all += 1 }
+            for try await _ in try await lines(world) { all += 1 }
             #expect(all == 6, "nothing comes twice")
         }
     }

@@ -16,8 +16,7 @@ import Testing
         var configuration = try World.configuration(bridge: "hyp1", in: world.host)
         configuration.subnet = try #require(IPv4Subnet("10.112.0.0/24"))
         configuration.gateway = IPv4Address(value: 0x0a70_0001)
-        let network = HostNetwork(namespace: world.host.name)
-        return try Firewall(configuration, uplink: "up0", sets: NftTool(network: network))
+        return try Firewall(configuration, uplink: "up0")
     }
 
     @Test(arguments: ForeignRules.allCases)
@@ -194,7 +193,6 @@ import Testing
             try await load(["tee", "/proc/sys/net/ipv4/conf/hyp0/route_localnet"], "1")
             try await load(["iptables-nft-save"], "")
             try await load(["nft", "-j", "list", "ruleset"], "")
-            try await load(["conntrack", "-L", "-p", "udp"], "")
         }
     }
 
@@ -208,7 +206,7 @@ import Testing
                 directory: "/nonexistent"
             )
             #expect(throws: AgentError.self, "\(name)") {
-                try Firewall(configuration, uplink: nil, sets: NftTool(network: HostNetwork()))
+                try Firewall(configuration, uplink: nil)
             }
         }
         let long = try World.configuration(bridge: "fifteen-bytes-x", in: TestNamespace(name: "none"))

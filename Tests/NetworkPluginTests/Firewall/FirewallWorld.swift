@@ -73,8 +73,7 @@ struct FirewallWorld: Sendable {
                             outside: outside,
                             firewall: try Firewall(
                                 configuration,
-                                uplink: "up0",
-                                sets: NftTool(network: HostNetwork(namespace: host.name))
+                                uplink: "up0"
                             ),
                             configuration: configuration,
                             aliceEndpoint: try endpoint("alice", 2, tap: "tap-a"),
@@ -156,9 +155,7 @@ struct FirewallWorld: Sendable {
 
     /// All of the host's rules, as three programs list them.
     func listing() async throws -> String {
-        let lines = try await host.run("sh", "-c", "iptables-nft-save; ip6tables-nft-save; nft list ruleset")
-        // Their comments have the time of day.
-        return lines.split(separator: "\n").filter { !$0.hasPrefix("#") }.joined(separator: "\n")
+        try await host.rules().joined(separator: "\n")
     }
 }
 

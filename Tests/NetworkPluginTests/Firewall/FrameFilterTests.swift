@@ -179,8 +179,7 @@ import Testing
             for _ in 0..<25 {
                 let another = try Firewall(
                     world.configuration,
-                    uplink: "up0",
-                    sets: NftTool(network: HostNetwork(namespace: world.host.name))
+                    uplink: "up0"
                 )
                 #expect(try await another.install([world.aliceEndpoint, world.bobEndpoint]))
             }

@@ -143,8 +143,7 @@ import Testing
         try await World.with { world async throws in
             let firewall = try Firewall(
                 world.configuration,
-                uplink: nil,
-                sets: NftTool(network: HostNetwork(namespace: world.host.name))
+                uplink: nil
             )
             try await firewall.install([world.aliceEndpoint, world.bobEndpoint])
             try await world.serving { _ async throws in

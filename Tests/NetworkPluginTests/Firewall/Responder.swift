@@ -170,7 +170,9 @@ extension TestNamespace {
                     throw Errno(rawValue: errno)
                 }
             }
-            guard Sockets.withAddress(host, port, { connect(socket, $0, $1) }) == 0 else { return try Self.failure() }
+            guard Sockets.withAddress(host, port, { Glibc.connect(socket, $0, $1) }) == 0 else {
+                return try Self.failure()
+            }
             if transport == .udp, send(socket, "?", 1, 0) < 0 { return try Self.failure() }
             var buffer = [UInt8](repeating: 0, count: 64)
             let count = recv(socket, &buffer, buffer.count, 0)

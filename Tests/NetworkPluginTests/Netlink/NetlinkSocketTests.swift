@@ -1,4 +1,5 @@
 import AgentCore
+import AgentTestSupport
 import CNetwork
 import Foundation
 import SystemPackage

@@ -4,7 +4,7 @@ extension Firewall {
     /// What `check` should say about this host's rules.
     func findings() async -> [HostFinding] {
         var findings: [HostFinding] = []
-        for tool in [PacketFilter.restore, Nft.tool, TrackedConnections.tool] {
+        for tool in [PacketFilter.restore, Nft.tool] {
             findings.append(await version(of: tool))
         }
         findings += await settingFindings()

@@ -17,21 +17,20 @@ final class Firewall: Sendable {
     let network: HostNetwork
     private let frames: FrameFilter
     private let packets: PacketFilter
-    private let connections: TrackedConnections
+    private let links: HostLinks
     private let turns = FairSemaphore(width: 1)
     private let forwards = Mutex<[PortForward.Key: PortForward]>([:])
 
     /// - Parameters:
     ///   - configuration: The bridge's.
     ///   - uplink: The interface that leads out; nil if there is none, then nothing is let out.
-    ///   - sets: What changes elements of nft's sets.
     /// - Throws: `invalidArgument` for names of devices that rules cannot hold.
-    init(_ configuration: BridgeConfiguration, uplink: String?, sets: any FrameSets) throws {
+    init(_ configuration: BridgeConfiguration, uplink: String?) throws {
         rules = try PacketRules(configuration, uplink: uplink)
         network = HostNetwork(namespace: configuration.namespace)
-        frames = FrameFilter(bridge: configuration.bridge, network: network, sets: sets)
+        frames = FrameFilter(bridge: configuration.bridge, network: network)
         packets = PacketFilter(rules: rules, network: network)
-        connections = TrackedConnections(network: network)
+        links = HostLinks(network: network)
     }
 
     // MARK: All of it
@@ -161,8 +160,22 @@ final class Firewall: Sendable {
             all: Array(all.values)
         )
         forwards.withLock { [all] in $0 = all }
-        for forward in old.subtracting(new) { try await connections.forget(forward) }
-        for forward in new.subtracting(old) { try await connections.forgetHost(forward.key) }
+        try await forget(gone: old.subtracting(new), added: new.subtracting(old))
+    }
+
+    /// Ends what came by ports that lead elsewhere now.
+    ///
+    /// Only the first packet of a connection is looked at for a translation: changes of published ports do not concern
+    /// what the kernel remembers until it is forgotten. What came to the host itself by a port that leads to an instance
+    /// from now on is forgotten for UDP only: there a peer goes on sending from the same port, while TCP begins anew.
+    private func forget(gone: Set<PortForward>, added: Set<PortForward>) async throws {
+        guard !gone.isEmpty || added.contains(where: { $0.port.transport == .udp }) else { return }
+        let own = Set(try await links.addresses().map(\.address.address))
+        try await links.flushConnections { connection in
+            gone.contains { $0.covers(connection) && connection.reply.source == $0.address }
+                || own.contains(connection.original.destination)
+                    && added.contains { $0.port.transport == .udp && $0.covers(connection) }
+        }
     }
 
     private static func inUse(_ forward: PortForward, by whom: String) -> AgentError {

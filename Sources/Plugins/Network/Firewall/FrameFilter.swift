@@ -13,13 +13,13 @@ final class FrameFilter: Sendable {
 
     private let rules: FrameRules
     private let network: HostNetwork
-    private let sets: any FrameSets
+    private let sets: NftSets
     private let state = Mutex(State())
 
-    init(bridge: String, network: HostNetwork, sets: any FrameSets) {
+    init(bridge: String, network: HostNetwork) {
         rules = FrameRules(bridge: bridge)
         self.network = network
-        self.sets = sets
+        sets = NftSets(network: network)
     }
 
     /// Who may send.
@@ -94,8 +94,8 @@ final class FrameFilter: Sendable {
     }
 
     private func apply(adding: Set<FrameSetElement>, deleting: Set<FrameSetElement>) async throws {
-        let deletions = deleting.map { FrameSetChange(set: $0.set, key: $0.key, isAddition: false) }
-        let additions = adding.map { FrameSetChange(set: $0.set, key: $0.key, isAddition: true) }
+        let deletions = deleting.map { NftSets.Change(set: $0.set, key: $0.key, isAddition: false) }
+        let additions = adding.map { NftSets.Change(set: $0.set, key: $0.key, isAddition: true) }
         try await sets.apply(deletions + additions, table: rules.table.name)
     }
 }

@@ -1,4 +1,5 @@
 import AgentCore
+import Glibc
 
 /// A published port, and the instance that it leads to.
 struct PortForward: Sendable, Hashable {
@@ -14,6 +15,12 @@ struct PortForward: Sendable, Hashable {
         static func < (lhs: Key, rhs: Key) -> Bool {
             (lhs.hostPort, lhs.transport.rawValue) < (rhs.hostPort, rhs.transport.rawValue)
         }
+    }
+
+    /// Whether a connection was made to the port, at whichever address.
+    func covers(_ connection: Connection) -> Bool {
+        connection.original.destinationPort == port.hostPort
+            && connection.original.transport == UInt8(port.transport == .tcp ? IPPROTO_TCP : IPPROTO_UDP)
     }
 
     var key: Key { Key(hostPort: port.hostPort, transport: port.transport) }

@@ -8,7 +8,7 @@ extension HostLinks {
     ///
     /// Whoever gets the address next does not inherit them. Where the kernel tracks none, nothing happens.
     func flushConnections(of address: IPv4Address) async throws {
-        try await flush { $0.original.involves(address) || $0.reply.involves(address) }
+        try await flushConnections { $0.original.involves(address) || $0.reply.involves(address) }
     }
 
     /// Forgets all tracked IPv4 connections that were made to a port, whatever they were translated to.
@@ -16,10 +16,11 @@ extension HostLinks {
     /// Else UDP goes on to where a published port led before, as long as packets come.
     func flushConnections(toPort port: UInt16, transport: PublishedPort.Transport) async throws {
         let number = UInt8(transport == .tcp ? IPPROTO_TCP : IPPROTO_UDP)
-        try await flush { $0.original.destinationPort == port && $0.original.transport == number }
+        try await flushConnections { $0.original.destinationPort == port && $0.original.transport == number }
     }
 
-    private func flush(where isMeant: @escaping @Sendable (Connection) -> Bool) async throws {
+    /// Forgets the tracked IPv4 connections that are meant.
+    func flushConnections(where isMeant: @escaping @Sendable (Connection) -> Bool) async throws {
         try await perform(.netfilter) { socket in
             let connections: [Connection]
             do {

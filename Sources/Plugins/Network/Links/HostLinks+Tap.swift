@@ -1,5 +1,6 @@
 import AgentCore
 import CNetwork
+import Glibc
 import SystemPackage
 
 extension HostLinks {
@@ -59,6 +60,7 @@ extension NetlinkSocket {
             try setLimits(tap.limits, tap: link, ifb: tap.ifb, alias: tap.alias, isNew: true)
             try device.persist()
             try send(LinkMessages.up(tap.name, index: link.index))
+            try awaitRelease(of: link)
             return link.index
         } catch {
             try undo(tap, after: error)
@@ -76,7 +78,9 @@ extension NetlinkSocket {
                 ],
                 tolerating: [.noSuchFileOrDirectory, NetlinkError.noDevice, NetlinkError.noAddress]
             )
-            if try link(named: tap.ifb)?.alias == tap.alias { try removeLink(named: tap.ifb) }
+            if let ifb = try link(named: tap.ifb), ifb.kind == "ifb", ifb.alias == tap.alias {
+                try removeLink(named: tap.ifb)
+            }
         } catch {
             throw AgentError(.unavailable, "parts of the TAP '\(tap.name)' are left behind (\(error))", cause: failure)
         }
@@ -86,8 +90,8 @@ extension NetlinkSocket {
     mutating func repairTap(_ tap: TapDescription, _ found: Link) throws {
         var link = found
         link.mtu = tap.mtu
-        if !link.hasCarrier {
-            // Who has it open may go on; else the owner may have changed with the configuration.
+        if !link.hasCarrier, link.owner != tap.owner || tap.group.map({ $0 != link.group }) ?? false {
+            // Opened only where it must be, as no VMM can open it meanwhile; who has it open already may go on.
             let device = try TapDevice(tap.name, isNew: false)
             try device.setOwner(tap.owner, group: tap.group)
         }
@@ -101,6 +105,22 @@ extension NetlinkSocket {
         try setLimits(tap.limits, tap: link, ifb: tap.ifb, alias: tap.alias, isNew: false)
         try send(LinkMessages.up(tap.name, index: link.index))
     }
+
+    /// Waits until the VMM can open a TAP that this process had open.
+    ///
+    /// A process that another thread has just started shares its descriptors until it executes its program, and one
+    /// process at a time can have a TAP open.
+    private mutating func awaitRelease(of tap: Link) throws {
+        for _ in 0..<Self.releaseAttempts {
+            guard try link(at: tap.index)?.hasCarrier == true else { return }
+            usleep(Self.releaseInterval)
+        }
+        throw NetlinkError(.resourceBusy, purpose: "close the TAP '\(tap.name)'", detail: "a process has it open")
+    }
+
+    /// Five seconds in all, where a process needs a millisecond.
+    private static var releaseAttempts: Int { 5000 }
+    private static var releaseInterval: UInt32 { 1000 }
 
     /// The forwarding entries vanish with the port; those of the host's table belong to the bridge and are told by
     /// their MAC.

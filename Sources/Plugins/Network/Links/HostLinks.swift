@@ -27,6 +27,11 @@ struct HostLinks: Sendable {
         }
     }
 
+    /// All IPv4 addresses of the host, with the numbers of their links.
+    func addresses() async throws -> [(link: Int32, address: LinkAddress)] {
+        try await route { try $0.addresses() }
+    }
+
     /// The IPv4 routes of the main table that lead to an interface.
     func routes() async throws -> [Route] {
         try await route { try $0.routes() }

@@ -18,6 +18,9 @@ struct Link: Sendable, Hashable {
     var isUp: Bool
     /// Whether there is something at the other end: of a TAP, a process that has it open.
     var hasCarrier: Bool
+    /// Of a TAP: who may open it, where that is not everybody with CAP_NET_ADMIN alone.
+    var owner: uid_t?
+    var group: gid_t?
     /// From the host's point of view.
     var statistics: LinkStatistics
 }
@@ -36,16 +39,21 @@ extension Link {
         guard reply.type == UInt16(RTM_NEWLINK), let header = reply.payload.value(ifinfomsg.self) else { return nil }
         let attributes = reply.attributes(after: ifinfomsg.self)
         guard let name = attributes.text(IFLA_IFNAME) else { return nil }
+        let information = attributes.nested(IFLA_LINKINFO)
+        let kind = information?.text(IFLA_INFO_KIND)
+        let tun = kind == "tun" ? information?.nested(IFLA_INFO_DATA) : nil
         self.init(
             index: header.ifi_index,
             name: name,
-            kind: attributes.nested(IFLA_LINKINFO)?.text(IFLA_INFO_KIND),
+            kind: kind,
             alias: attributes.text(IFLA_IFALIAS),
             mac: attributes[IFLA_ADDRESS].flatMap { MACAddress(bytes: Array($0)) },
             mtu: Int(attributes.number(IFLA_MTU, UInt32.self) ?? 0),
             master: attributes.number(IFLA_MASTER, Int32.self),
             isUp: header.ifi_flags & UInt32(IFF_UP) != 0,
             hasCarrier: attributes.number(IFLA_CARRIER, UInt8.self) == 1,
+            owner: tun?.number(IFLA_TUN_OWNER, UInt32.self),
+            group: tun?.number(IFLA_TUN_GROUP, UInt32.self),
             statistics: attributes[IFLA_STATS64]?.value(rtnl_link_stats64.self).map(LinkStatistics.init)
                 ?? LinkStatistics()
         )

@@ -8,15 +8,14 @@ struct LinkAddress: Sendable, Hashable {
 }
 
 extension LinkAddress {
-    /// Reads an RTM_NEWADDR; nil if it is not one of that link.
-    init?(_ reply: NetlinkReply, ofLink index: Int32) {
-        guard reply.type == UInt16(RTM_NEWADDR), let header = reply.payload.value(ifaddrmsg.self),
-            header.ifa_index == UInt32(index)
-        else { return nil }
+    /// Reads an RTM_NEWADDR, with the number of its link; nil if it is none.
+    static func read(_ reply: NetlinkReply) -> (link: Int32, address: LinkAddress)? {
+        guard reply.type == UInt16(RTM_NEWADDR), let header = reply.payload.value(ifaddrmsg.self) else { return nil }
         let attributes = reply.attributes(after: ifaddrmsg.self)
         // Of a point-to-point link IFA_ADDRESS is the other end's (linux/if_addr.h).
         let own = attributes[IFA_LOCAL] ?? attributes[IFA_ADDRESS]
-        guard let address = own.flatMap(IPv4Address.init(networkOrder:)) else { return nil }
-        self.init(address: address, prefixLength: Int(header.ifa_prefixlen))
+        guard let address = own.flatMap(IPv4Address.init(networkOrder:)), let link = Int32(exactly: header.ifa_index)
+        else { return nil }
+        return (link, LinkAddress(address: address, prefixLength: Int(header.ifa_prefixlen)))
     }
 }

@@ -22,11 +22,14 @@ extension NetlinkSocket {
     }
 
     mutating func addresses(ofLink index: Int32) throws -> [LinkAddress] {
+        try addresses().filter { $0.link == index }.map(\.address)
+    }
+
+    /// All, with the numbers of their links.
+    mutating func addresses() throws -> [(link: Int32, address: LinkAddress)] {
         var header = ifaddrmsg()
         header.ifa_family = UInt8(AF_INET)
-        return try dump(NetlinkMessage(RTM_GETADDR, header: header, purpose: "list the addresses")) {
-            LinkAddress($0, ofLink: index)
-        }
+        return try dump(NetlinkMessage(RTM_GETADDR, header: header, purpose: "list the addresses"), LinkAddress.read)
     }
 
     mutating func routes() throws -> [Route] {

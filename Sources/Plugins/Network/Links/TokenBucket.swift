@@ -17,7 +17,7 @@ struct TokenBucket: Sendable, Hashable {
     ///
     /// The kernel's timers are exact, but the host may be late by some milliseconds, and then the rate is not reached
     /// without. More would let short transfers exceed it.
-    private static let burstTime: (numerator: UInt64, denominator: UInt64) = (1, 100)
+    private static let burstTime: (numerator: UInt64, denominator: UInt64) = (1, 50)
     /// The delay of a link that is full: enough that a TCP connection keeps its rate, and no longer.
     private static let queueTime: (numerator: UInt64, denominator: UInt64) = (1, 20)
     /// So that slow links hold some frames, too.

@@ -45,6 +45,16 @@ struct NetlinkSocket: ~Copyable {
         // Errors in the kernel's words, without a copy of the whole request.
         try set(Self.level, NETLINK_EXT_ACK, Int32(1))
         try set(Self.level, NETLINK_CAP_ACK, Int32(1))
+        guard !groups.isEmpty else { return }
+        // The kernel's own notifications skip a socket without an address, which sending would give it.
+        var address = sockaddr_nl()
+        address.nl_family = sa_family_t(AF_NETLINK)
+        let bound = withUnsafePointer(to: address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))
+            }
+        }
+        guard bound == 0 else { throw Self.failure("set up a netlink socket") }
         for group in groups { try set(Self.level, NETLINK_ADD_MEMBERSHIP, Int32(group)) }
     }
 

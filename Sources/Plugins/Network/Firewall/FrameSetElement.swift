@@ -1,22 +1,5 @@
 import AgentCore
 
-/// Changes the elements of nft sets in the bridge family.
-protocol FrameSets: Sendable {
-    /// Makes all changes in one transaction.
-    ///
-    /// - Throws: `Errno` or `AgentError` if the table or a set isn't there, or an element that is to be deleted isn't.
-    func apply(_ changes: [FrameSetChange], table: String) async throws
-}
-
-/// An element that is added to an nft set or deleted from it.
-struct FrameSetChange: Sendable, Hashable {
-    var set: String
-    /// As the kernel has it: fields one behind the other, each filled up with zeros to a multiple of 4 bytes, a device's
-    /// name to 16.
-    var key: [UInt8]
-    var isAddition: Bool
-}
-
 /// An element of one of ``FrameRules``' sets.
 struct FrameSetElement: Sendable, Hashable {
     enum Field: Sendable, Hashable {

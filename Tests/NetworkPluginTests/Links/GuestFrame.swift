@@ -1,9 +1,10 @@
 import AgentCore
+import AgentTestSupport
 
 @testable import NetworkPlugin
 
 /// Frames as guests send them.
-enum Frame {
+enum GuestFrame {
     /// A UDP datagram to the bridge's address (RFC 894, 791, 768), `length` bytes long with all headers.
     static func udp(from tap: TapDescription, to bridge: Link, port: UInt16 = 9, length: Int) -> [UInt8] {
         let gateway = LinkFixture.description
