@@ -32,6 +32,7 @@ class Agent:
         self.environment = dict(
             os.environ,
             DATA_DIR=str(work / "data"),
+            NETWORK="none",
             RUNTIME_DIR=str(work / "run"),
             HYPEMAN_SOCKET=str(work / "run/agent.sock"),
             KERNEL_PATH=str(GUEST / "kernel/vmlinux"),

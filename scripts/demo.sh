@@ -9,6 +9,14 @@ bin=$PWD/.build/debug
 export DATA_DIR=$work/data RUNTIME_DIR=$work/run HYPEMAN_SOCKET=$work/run/agent.sock
 export KERNEL_PATH=$PWD/.build/guest/kernel/vmlinux INITRD_PATH=$PWD/.build/guest/initrd
 agent=
+# A network namespace of the demo's own where that can be had: nothing of this machine's network is touched. An image
+# from a registry needs the machine's network, and its instance does without one.
+namespace=
+export NETWORK=none
+if [ -z "$image" ] && [ "$(id -u)" -eq 0 ]; then
+  namespace=hypeman-demo-$$
+  export NETWORK=bridge
+fi
 
 finish() {
   status=$?
@@ -17,6 +25,10 @@ finish() {
     "$bin/hypeman" rm -f demo >/dev/null 2>&1 || true
     kill "$agent" 2>/dev/null || true
     wait "$agent" 2>/dev/null || true
+  fi
+  if [ -n "$namespace" ]; then
+    inside "$bin/hypeman-agent" network teardown >/dev/null 2>&1 || true
+    ip netns del "$namespace" 2>/dev/null || true
   fi
   if [ "$status" -ne 0 ]; then
     echo "==> the demo failed; the agent's log:" >&2
@@ -42,8 +54,18 @@ fail() {
   exit 1
 }
 
+# Runs a command where the agent lives.
+inside() {
+  if [ -n "$namespace" ]; then ip netns exec "$namespace" "$@"; else "$@"; fi
+}
+
 start_agent() {
-  "$bin/hypeman-agent" serve >"$work/agent.log" 2>&1 &
+  if [ -n "$namespace" ]; then
+    ip netns add "$namespace"
+    inside ip link set lo up
+    inside sysctl -qw net.ipv4.ip_forward=1
+  fi
+  inside "$bin/hypeman-agent" serve >"$work/agent.log" 2>&1 &
   agent=$!
   for _ in $(seq 300); do
     [ -S "$HYPEMAN_SOCKET" ] && "$bin/hypeman" ps >/dev/null 2>&1 && return
@@ -73,16 +95,38 @@ else
 fi
 "$bin/hypeman" images
 
-step "run it in a VM" "$bin/hypeman" run -d --name demo --memory 512MB "$image" \
-  sh -c 'echo "kernel $(uname -r) runs PID 1: $(cat /proc/1/comm)"; n=0; while n=$((n+1)); do echo "tick $n"; sleep 1; done'
+# With a network the program also serves a page: perl is what every Debian system has.
+server=:
+publish=()
+if [ "$NETWORK" = bridge ]; then
+  publish=(-p 8080:80)
+  server='perl -MIO::Socket::INET -e '\''$s = IO::Socket::INET->new(LocalPort => 80, Listen => 5, ReuseAddr => 1) or die;
+    while ($c = $s->accept) { <$c>; print $c "HTTP/1.0 200 OK\r\n\r\nhello from $ENV{HOSTNAME}\n"; close $c }'\'' &'
+fi
+fetch() {
+  for _ in $(seq 100); do
+    inside python3 -c 'import sys, urllib.request; print("    " + urllib.request.urlopen(sys.argv[1], timeout=5).read().decode(), end="")' "$1" \
+      2>>"$work/fetch.log" && return
+    sleep 0.1
+  done
+  tail -n 1 "$work/fetch.log" >&2
+  fail "no page at $1"
+}
+
+step "run it in a VM" "$bin/hypeman" run -d --name demo --memory 512MB "${publish[@]}" "$image" \
+  sh -c "$server"'
+  echo "kernel $(uname -r) runs PID 1: $(cat /proc/1/comm)"; n=0; while n=$((n+1)); do echo "tick $n"; sleep 1; done'
 step "exec in it, as soon as it has booted" "$bin/hypeman" exec demo cat /etc/os-release
 printf '\n==> the exit code of a command is that of hypeman exec\n    $ hypeman exec demo sh -c "exit 42"\n'
 code=0
 "$bin/hypeman" exec demo sh -c 'exit 42' || code=$?
 [ "$code" -eq 42 ] || fail "expected exit code 42, got $code"
 echo "    exit code $code"
+if [ "$NETWORK" = bridge ]; then
+  step "a page from its web server, through the published port" fetch http://127.0.0.1:8080/
+fi
 step "its log" "$bin/hypeman" logs demo
-"$bin/hypeman" logs demo | grep -q '^tick 1$' || fail "the program's output is not in the log"
+[[ $("$bin/hypeman" logs demo) == *$'\n'"tick 1"* ]] || fail "the program's output is not in the log"
 step "stop it" "$bin/hypeman" stop demo
 "$bin/hypeman" ps -a
 step "remove it" "$bin/hypeman" rm demo

@@ -11,7 +11,10 @@ struct HypemanAgent: AsyncParsableCommand {
             The README lists the variables.
             """,
         version: AgentVersion.current,
-        subcommands: [Serve.self, Check.self, DrawGraph.self, GenerateToken.self, ListVariables.self, ShowVersion.self]
+        subcommands: [
+            Serve.self, Check.self, NetworkCommands.self, DrawGraph.self, GenerateToken.self, ListVariables.self,
+            ShowVersion.self,
+        ]
     )
 }
 

@@ -28,9 +28,10 @@ import Testing
             let image = scratch.appending("systemd.tar")
             try await TestImages.debian(
                 ["systemd-sysv", "dbus"],
-                uploading: unit,
-                to: "/etc/systemd/system/witness.service",
-                then: "systemctl enable witness.service",
+                hooks: [
+                    "upload \(unit) /etc/systemd/system/witness.service",
+                    #"chroot "$1" systemctl enable witness.service"#,
+                ],
                 image: image
             )
             try await agent.expect("import", image.string, "debian-systemd:1")

@@ -40,10 +40,50 @@ extension AgentConfiguration {
         )
         static let network = choice(
             "NETWORK",
-            default: NetworkChoice.none,
+            default: NetworkChoice.bridge,
             NetworkChoice.self,
             "How instances are connected"
         )
+        static let bridge = ConfigurationVariable(
+            "BRIDGE_NAME",
+            default: "vmbr0",
+            "Bridge that instances are on; made by the agent",
+            expected: "a device's name: 1 to 15 letters, digits, '.', '-' and '_', a letter or digit first"
+        ) { isDeviceName($0) ? $0 : nil }
+        static let subnet = ConfigurationVariable(
+            "SUBNET_CIDR",
+            default: "10.100.0.0/16",
+            "Addresses of instances",
+            expected: "an IPv4 block such as 10.100.0.0/16, from /8 to /29, without bits set behind its prefix"
+        ) { text -> IPv4Subnet? in IPv4Subnet(text).flatMap { (8...29).contains($0.prefixLength) ? $0 : nil } }
+        static let gateway = ConfigurationVariable<IPv4Address?>(
+            "SUBNET_GATEWAY",
+            default: "",
+            "The bridge's address; the first of `SUBNET_CIDR` if empty",
+            expected: "an IPv4 address"
+        ) { optional($0) { IPv4Address($0) } }
+        static let uplink = ConfigurationVariable<String?>(
+            "UPLINK_INTERFACE",
+            default: "",
+            "Interface that leads out; that of the default route if empty",
+            expected: "a device's name"
+        ) { optional($0) { isDeviceName($0) ? $0 : nil } }
+        static let dnsServers = ConfigurationVariable(
+            "DNS_SERVER",
+            default: "1.1.1.1",
+            "Who answers instances' questions for names that are not instances'",
+            expected: "1 to 3 IPv4 addresses, separated by commas"
+        ) { text -> [IPv4Address]? in
+            let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+            let servers = parts.compactMap { IPv4Address(String($0.filter { $0 != " " })) }
+            return servers.count == parts.count && servers.count <= 3 ? servers : nil
+        }
+        static let isolated = ConfigurationVariable(
+            "NETWORK_ISOLATED",
+            default: "true",
+            "Whether instances cannot reach one another",
+            expected: "true or false"
+        ) { Bool($0) }
         static let networkLimit = ConfigurationVariable<BitRate?>(
             "NETWORK_LIMIT",
             default: "",
@@ -113,6 +153,13 @@ extension AgentConfiguration {
             0...100,
             "Rotated logs kept beside the current one"
         )
+
+        /// What the kernel takes (dev_valid_name in net/core/dev.c) and firewall rules and files can name as it is.
+        private static func isDeviceName(_ text: String) -> Bool {
+            func isWord(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (97...122).contains(byte | 32) }
+            return (1...15).contains(text.utf8.count) && text.utf8.first.map(isWord) == true
+                && text.utf8.allSatisfy { isWord($0) || [45, 46, 95].contains($0) }
+        }
 
         private static func number(
             _ name: String,
@@ -196,7 +243,9 @@ extension AgentConfiguration {
             Description(Variables.port), Description(Variables.bindAddress), Description(Variables.jwtSecret),
             Description(Variables.tlsCertificate), Description(Variables.tlsKey), Description(Variables.dataDirectory),
             Description(Variables.runtimeDirectory), Description(Variables.socket), Description(Variables.hypervisor),
-            Description(Variables.accelerator), Description(Variables.network), Description(Variables.networkLimit),
+            Description(Variables.accelerator), Description(Variables.network), Description(Variables.bridge),
+            Description(Variables.subnet), Description(Variables.gateway), Description(Variables.uplink),
+            Description(Variables.dnsServers), Description(Variables.isolated), Description(Variables.networkLimit),
             Description(Variables.networkOversubscription), Description(Variables.kernel),
             Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
             Description(Variables.maximumOverlaySize), Description(Variables.maximumVCPUs),

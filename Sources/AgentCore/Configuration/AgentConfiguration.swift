@@ -17,6 +17,7 @@ public enum AcceleratorChoice: String, Sendable, CaseIterable {
 
 /// Which network backend instances get.
 public enum NetworkChoice: String, Sendable, CaseIterable {
+    case bridge
     case none
 }
 
@@ -33,6 +34,12 @@ public struct AgentConfiguration: Sendable {
     public var hypervisor: HypervisorChoice
     public var accelerator: AcceleratorChoice
     public var network: NetworkChoice
+    public var bridge: String
+    public var subnet: IPv4Subnet
+    public var gateway: IPv4Address
+    public var uplink: String?
+    public var dnsServers: [IPv4Address]
+    public var isolated: Bool
     public var networkLimit: BitRate?
     public var networkOversubscription: Double
     public var kernel: FilePath?
@@ -66,6 +73,12 @@ public struct AgentConfiguration: Sendable {
         let hypervisor = reader.read(Variables.hypervisor)
         let accelerator = reader.read(Variables.accelerator)
         let network = reader.read(Variables.network)
+        let bridge = reader.read(Variables.bridge)
+        let subnet = reader.read(Variables.subnet)
+        let gateway = reader.read(Variables.gateway)
+        let uplink = reader.read(Variables.uplink)
+        let dnsServers = reader.read(Variables.dnsServers)
+        let isolated = reader.read(Variables.isolated)
         let networkLimit = reader.read(Variables.networkLimit)
         let networkOversubscription = reader.read(Variables.networkOversubscription)
         let kernel = reader.read(Variables.kernel)
@@ -84,7 +97,8 @@ public struct AgentConfiguration: Sendable {
         let logMaximumFiles = reader.read(Variables.logMaximumFiles)
         guard let port, let bindAddress, let jwtSecret, let tlsCertificate, let tlsKey, let dataDirectory,
             let runtimeDirectory,
-            let socket, let hypervisor, let accelerator, let network, let networkLimit,
+            let socket, let hypervisor, let accelerator, let network, let bridge,
+            let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu,
             let maximumConcurrentBuilds, let maximumOverlaySize, let maximumVCPUs, let maximumMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let logLevel,
@@ -101,6 +115,12 @@ public struct AgentConfiguration: Sendable {
         self.hypervisor = hypervisor
         self.accelerator = accelerator
         self.network = network
+        self.bridge = bridge
+        self.subnet = subnet
+        self.gateway = gateway ?? IPv4Address(value: subnet.hosts.lowerBound)
+        self.uplink = uplink
+        self.dnsServers = dnsServers
+        self.isolated = isolated
         self.networkLimit = networkLimit
         self.networkOversubscription = networkOversubscription
         self.kernel = kernel
@@ -118,6 +138,30 @@ public struct AgentConfiguration: Sendable {
         self.logMaximumSize = logMaximumSize
         self.logMaximumFiles = logMaximumFiles
         try checkTLS()
+        try checkNetwork()
+    }
+
+    private func checkNetwork() throws(ConfigurationError) {
+        var problems: [ConfigurationProblem] = []
+        if !subnet.hosts.contains(gateway.value) {
+            problems.append(
+                ConfigurationProblem(
+                    name: Variables.gateway.name,
+                    value: "'\(gateway)'",
+                    expected: "an address of a host in \(subnet), which is what SUBNET_CIDR says"
+                )
+            )
+        }
+        if uplink == bridge {
+            problems.append(
+                ConfigurationProblem(
+                    name: Variables.uplink.name,
+                    value: "'\(bridge)'",
+                    expected: "another device than the bridge of BRIDGE_NAME, which leads to the instances"
+                )
+            )
+        }
+        guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
     }
 
     private func checkTLS() throws(ConfigurationError) {

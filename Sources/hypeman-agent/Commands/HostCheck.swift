@@ -18,6 +18,7 @@ struct HostCheck {
         findings.append(guestFiles())
         findings.append(tool("mkfs.ext4", package: "e2fsprogs", "makes overlay disks"))
         findings.append(await hypervisor())
+        findings += await network()
         findings += CapabilityCheck(isNeeded: configuration.network != .none).findings()
         findings.append(wiring())
         findings.append(tcp())
@@ -106,6 +107,16 @@ struct HostCheck {
                 "\(error)",
                 fix: "apt-get install qemu-system-x86"
             )
+        }
+    }
+
+    /// What the network's backend has to say; it is asked without an agent around it.
+    private func network() async -> [HostFinding] {
+        let graph = AgentGraph.make(configuration, logger: AgentLog.makeLogger(level: .critical))
+        do {
+            return try await graph.with((any NetworkBackend).self) { await $0.findings() }
+        } catch {
+            return [HostFinding(.error, "network", "\(error)")]
         }
     }
 

@@ -5,11 +5,22 @@ import HypervisorPlugin
 import Logging
 import NetworkPlugin
 import StoragePlugin
+import SystemPackage
 
 /// The composition root: the one place that names concrete types.
 enum AgentGraph {
     /// The graph for a configuration; nothing is made or opened yet.
-    static func make(_ configuration: AgentConfiguration, logger: Logger) -> Graph {
+    ///
+    /// - Parameters:
+    ///   - configuration: Which plugins, and how.
+    ///   - logger: Everyone's.
+    ///   - root: What is built of it: the agent, or a tool that needs some of its parts.
+    /// - Returns: The graph, unchecked.
+    static func make(
+        _ configuration: AgentConfiguration,
+        logger: Logger,
+        root: ProviderSet = ProviderSet("agent") { provide(Agent.init) }
+    ) -> Graph {
         Graph {
             ProviderSet("configuration") {
                 value(configuration)
@@ -51,12 +62,17 @@ enum AgentGraph {
                 bind((any ResourceOperations).self) { (it: ResourcesService) in it }
                 provide(AgentHTTPServer.init)
             }
-            provide(Agent.init)
+            root
         }
     }
 
     private static func networkPlugin(_ choice: NetworkChoice) -> ProviderSet {
         switch choice {
+        case .bridge:
+            ProviderSet("network") {
+                provide(BridgeConfiguration.init(agent:))
+                BridgeNetworkPlugin.providers
+            }
         case .none: NoNetworkPlugin.providers
         }
     }
@@ -89,7 +105,7 @@ extension ResourcesConfiguration {
 }
 
 extension LinuxHostProbe {
-    init(agent: AgentConfiguration) { self.init(dataDirectory: agent.dataDirectory, uplink: nil) }
+    init(agent: AgentConfiguration) { self.init(dataDirectory: agent.dataDirectory, uplink: agent.uplink) }
 }
 
 extension StorageConfiguration {
@@ -107,6 +123,20 @@ extension StorageConfiguration {
 
 extension QEMUConfiguration {
     init(agent: AgentConfiguration) { self.init(executable: agent.qemu, accelerator: agent.accelerator) }
+}
+
+extension BridgeConfiguration {
+    init(agent: AgentConfiguration) {
+        self.init(
+            bridge: agent.bridge,
+            subnet: agent.subnet,
+            gateway: agent.gateway,
+            uplink: agent.uplink,
+            dnsServers: agent.dnsServers,
+            isolated: agent.isolated,
+            directory: agent.runtimeDirectory.appending("network")
+        )
+    }
 }
 
 extension HTTPConfiguration {

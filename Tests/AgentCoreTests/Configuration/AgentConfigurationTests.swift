@@ -11,6 +11,7 @@ import Testing
         #expect(configuration.maximumOverlaySize == .gibibytes(100))
         #expect(configuration.jwtSecret == nil)
         #expect(configuration.bootTimeout == .seconds(120))
+        #expect(configuration.gateway.description == "10.100.0.1")
         #expect(configuration.networkLimit == nil)
         #expect(configuration.networkOversubscription == 2)
     }
@@ -21,6 +22,12 @@ import Testing
         ("LOG_LEVEL", "loud"), ("BOOT_TIMEOUT", "2"), ("BOOT_TIMEOUT", "0s"), ("BOOT_TIMEOUT", "9999999999999999999m"),
         ("INSECURE_REGISTRIES", "http://localhost:5000"), ("KERNEL_PATH", "vmlinux"), ("NETWORK_LIMIT", "fast"),
         ("NETWORK_LIMIT", "0bps"), ("OVERSUB_NETWORK", "0.5"), ("OVERSUB_NETWORK", "nan"), ("OVERSUB_NETWORK", "x"),
+        ("NETWORK", "vlan"), ("BRIDGE_NAME", "a-bridge-too-long"), ("BRIDGE_NAME", "a b"), ("BRIDGE_NAME", ".."),
+        ("SUBNET_CIDR", "10.100.0.0"), ("SUBNET_CIDR", "10.100.0.1/16"), ("SUBNET_CIDR", "10.100.0.0/31"),
+        ("SUBNET_CIDR", "10.100.0.0/30"), ("SUBNET_CIDR", "0.0.0.0/0"), ("SUBNET_GATEWAY", "10.101.0.1"),
+        ("SUBNET_GATEWAY", "10.100.0.0"), ("SUBNET_GATEWAY", "10.100.255.255"), ("SUBNET_GATEWAY", "gateway"),
+        ("UPLINK_INTERFACE", "eth0;"), ("UPLINK_INTERFACE", "vmbr0"), ("DNS_SERVER", "one.one.one.one"),
+        ("DNS_SERVER", "1.1.1.1,"), ("NETWORK_ISOLATED", "perhaps"),
     ])
     func aValueThatDoesNotParseIsNamed(_ name: String, _ value: String) {
         let error = #expect(throws: ConfigurationError.self) { try AgentConfiguration(environment: [name: value]) }

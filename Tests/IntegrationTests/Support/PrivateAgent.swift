@@ -19,6 +19,8 @@ final class PrivateAgent {
 
     let scratch: Scratch
     private let environment: [String: String]
+    /// The network namespace that the agent lives in; the command line need not, a unix socket is a file.
+    private let namespace: String?
     private var process: Process?
     private var exited: AsyncStream<Void>?
 
@@ -29,14 +31,16 @@ final class PrivateAgent {
     ///
     /// - Parameters:
     ///   - variables: Configuration beyond what keeps it private.
+    ///   - namespace: The network namespace that it lives in, under /run/netns; nil is the test's own.
     ///   - body: What is done with it.
     /// - Throws: What `body` throws.
     static func with(
         _ variables: [String: String] = [:],
+        namespace: String? = nil,
         _ body: (PrivateAgent) async throws -> Void
     ) async throws {
         try await Scratch.with { scratch in
-            let agent = PrivateAgent(scratch, variables)
+            let agent = PrivateAgent(scratch, variables, namespace)
             try await agent.start()
             do {
                 try await body(agent)
@@ -49,8 +53,9 @@ final class PrivateAgent {
         }
     }
 
-    private init(_ scratch: Scratch, _ variables: [String: String]) {
+    private init(_ scratch: Scratch, _ variables: [String: String], _ namespace: String?) {
         self.scratch = scratch
+        self.namespace = namespace
         let guest = FilePath(ProcessInfo.processInfo.environment["HYPEMAN_TEST_GUEST"] ?? ".build/guest")
         let absolute = FilePath(FileManager.default.currentDirectoryPath).pushing(guest)
         environment = [
@@ -62,6 +67,7 @@ final class PrivateAgent {
             "KERNEL_PATH": absolute.pushing("kernel/vmlinux").string,
             "INITRD_PATH": absolute.pushing("initrd").string,
             "LOG_LEVEL": "debug",
+            "NETWORK": "none",
         ].merging(variables) { _, given in given }
     }
 
@@ -94,8 +100,9 @@ final class PrivateAgent {
         let log = try #require(FileHandle(forWritingAtPath: path))
         log.seekToEndOfFile()
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: Self.program("hypeman-agent").string)
-        process.arguments = ["serve"]
+        let command = command(["serve"])
+        process.executableURL = URL(fileURLWithPath: command.executable)
+        process.arguments = command.arguments
         process.environment = environment
         process.currentDirectoryURL = URL(fileURLWithPath: scratch.path.string)
         process.standardInput = FileHandle.nullDevice
@@ -116,6 +123,33 @@ final class PrivateAgent {
         throw ToolFailure(description: "the agent does not answer")
     }
 
+    /// The agent's program with its arguments, executed in place inside the namespace.
+    private func command(_ arguments: [String]) -> (executable: String, arguments: [String]) {
+        let agent = Self.program("hypeman-agent").string
+        guard let namespace else { return (agent, arguments) }
+        return ("/usr/sbin/ip", ["netns", "exec", namespace, agent] + arguments)
+    }
+
+    /// Runs one of the agent's tools, which must succeed.
+    @discardableResult
+    func agentTool(_ arguments: String...) async throws -> String {
+        let command = command(arguments)
+        let result = try await run(
+            .path(FilePath(command.executable)),
+            arguments: Arguments(command.arguments),
+            environment: .custom(environment.asSubprocessKeys),
+            workingDirectory: scratch.path,
+            output: .string(limit: 1 << 20),
+            error: .string(limit: 1 << 20)
+        )
+        guard result.terminationStatus.isSuccess else {
+            throw ToolFailure(
+                description: "hypeman-agent \(arguments): \(result.standardOutput)\(result.standardError)"
+            )
+        }
+        return result.standardOutput
+    }
+
     /// Sends it a signal and waits for its end.
     func stop(_ signal: Int32 = SIGTERM) async {
         guard let process, let exited else { return }
@@ -128,6 +162,8 @@ final class PrivateAgent {
         let names = try await hypeman("ps", "-a", "-q").output.split(separator: "\n").map(String.init)
         for name in names { try await expect("rm", "-f", name) }
         await stop()
+        // The name server of its network outlives it, as VMs do.
+        if namespace != nil { try await agentTool("network", "teardown") }
         let left = try await tool("sh", ["-c", "pgrep -f \"$1\" || true", "sh", scratch.path.string])
         // The shell that looks has the path among its own arguments.
         let pids = left.split(separator: "\n").filter { FileManager.default.fileExists(atPath: "/proc/\($0)/exe") }
@@ -154,13 +190,7 @@ final class PrivateAgent {
         let result = try await run(
             .path(Self.program("hypeman")),
             arguments: Arguments(arguments),
-            environment: .custom(
-                Dictionary(
-                    uniqueKeysWithValues: environment.map {
-                        (Subprocess.Environment.Key(stringLiteral: $0.key), $0.value)
-                    }
-                )
-            ),
+            environment: .custom(environment.asSubprocessKeys),
             input: .array(input),
             output: .bytes(limit: 128 << 20),
             error: .bytes(limit: 1 << 20)
@@ -250,5 +280,14 @@ final class PrivateAgent {
             _ = FileManager.default.fileExists(atPath: data.pushing(FilePath(path)).string, isDirectory: &isDirectory)
             return !isDirectory.boolValue && !path.hasPrefix("state.db") && path != "agent.lock"
         }
+    }
+}
+
+extension [String: String] {
+    /// An environment as Subprocess wants it.
+    fileprivate var asSubprocessKeys: [Subprocess.Environment.Key: String] {
+        Dictionary<Subprocess.Environment.Key, String>(
+            uniqueKeysWithValues: map { (Subprocess.Environment.Key(stringLiteral: $0.key), $0.value) }
+        )
     }
 }

@@ -45,16 +45,12 @@ enum TestImages {
     ///
     /// - Parameters:
     ///   - packages: Beyond the essential ones.
-    ///   - file: Put into it, at `destination`.
-    ///   - destination: An absolute path in the image.
-    ///   - command: Run in the image when all is there.
+    ///   - hooks: What mmdebstrap does when all is there (`upload FILE PATH`, `chroot "$1" COMMAND`).
     ///   - image: Where the tar goes.
     /// - Throws: ``ToolFailure``, where there is no network too.
     static func debian(
         _ packages: [String],
-        uploading file: FilePath,
-        to destination: String,
-        then command: String,
+        hooks: [String] = [],
         image: FilePath
     ) async throws {
         let lists = "/etc/apt/sources.list.d"
@@ -68,11 +64,8 @@ enum TestImages {
         let excluded = ["doc", "locale", "man"].map { "--dpkgopt=path-exclude=/usr/share/\($0)/*" }
         try await tool(
             "mmdebstrap",
-            ["--quiet", "--variant=essential", "--include=\(packages.joined(separator: ","))"] + excluded + [
-                "--customize-hook=upload \(file) \(destination)",
-                "--customize-hook=chroot \"$1\" \(command)",
-                "bookworm", image.string,
-            ] + sources
+            ["--quiet", "--variant=essential", "--include=\(packages.joined(separator: ","))"] + excluded
+                + hooks.map { "--customize-hook=\($0)" } + ["bookworm", image.string] + sources
         )
     }
 

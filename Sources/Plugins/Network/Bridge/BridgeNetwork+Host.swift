@@ -1,0 +1,103 @@
+public import AgentCore
+import Glibc
+
+extension BridgeNetwork {
+    /// Looks at the host; changes nothing.
+    func survey() async throws -> HostSurvey {
+        let addresses = Dictionary(grouping: try await links.addresses(), by: \.link)
+        let devices = try await links.links().map { link in
+            HostSurvey.Device(
+                name: link.name,
+                kind: link.kind,
+                mtu: link.mtu,
+                isUp: link.isUp,
+                isOurs: link.alias?.hasPrefix(DeviceMark.prefix) == true,
+                addresses: addresses[link.index, default: []].compactMap { found in
+                    IPv4Subnet(containing: found.address.address, prefixLength: found.address.prefixLength)
+                }
+            )
+        }
+        let forwards = try await host.run { try Sysctl.get("net/ipv4/ip_forward") == "1" }
+        return HostSurvey(
+            devices: devices,
+            routes: try await links.routes().map {
+                .init(destination: $0.subnet, device: $0.interface, metric: Int($0.metric))
+            },
+            forwards: forwards
+        )
+    }
+
+    func firewall(_ uplink: HostSurvey.Device?) throws -> Firewall {
+        try Firewall(configuration, uplink: uplink?.name)
+    }
+
+    func bridge(mtu: Int) -> BridgeDescription {
+        BridgeDescription(
+            name: configuration.bridge,
+            alias: mark.bridge,
+            address: configuration.gateway,
+            prefixLength: configuration.subnet.prefixLength,
+            mtu: mtu,
+            mac: MACAddress(derivedFrom: configuration.gateway)
+        )
+    }
+
+    func tap(for endpoint: NetworkEndpoint, bridge: Int32, mtu: Int) -> TapDescription {
+        TapDescription(
+            name: endpoint.attachment.tap,
+            alias: mark.port(of: endpoint.instance),
+            bridge: bridge,
+            // VMMs run as the agent does.
+            owner: geteuid(),
+            mtu: mtu,
+            mac: endpoint.attachment.mac,
+            address: endpoint.attachment.address,
+            isolated: configuration.isolated,
+            ifb: DeviceNames.ifb(of: endpoint.attachment.tap),
+            limits: endpoint.limits
+        )
+    }
+
+    /// What does not depend on where the network is to be.
+    func toolFindings() async -> [HostFinding] {
+        do {
+            return await names.findings() + (try await firewall(nil).findings())
+        } catch {
+            return [HostFinding(.error, "firewall", "\(error)")]
+        }
+    }
+
+    public func findings() async -> [HostFinding] {
+        var findings: [HostFinding] = []
+        do {
+            let survey = try await survey()
+            do throws(AgentError) {
+                try survey.check(configuration)
+                findings.append(
+                    HostFinding(.ok, "subnet", "\(configuration.subnet) is free for '\(configuration.bridge)'")
+                )
+            } catch {
+                findings.append(HostFinding(.error, "network", error.message))
+            }
+            do throws(AgentError) {
+                if let uplink = try survey.uplink(for: configuration) {
+                    findings.append(HostFinding(.ok, "uplink", "\(uplink.name), MTU \(uplink.mtu)"))
+                } else {
+                    findings.append(
+                        HostFinding(
+                            .warning,
+                            "uplink",
+                            "this host has no default route: instances reach it and nothing else",
+                            fix: "set UPLINK_INTERFACE to the interface that leads out"
+                        )
+                    )
+                }
+            } catch {
+                findings.append(HostFinding(.error, "uplink", error.message))
+            }
+        } catch {
+            findings.append(HostFinding(.error, "network", "\(error)"))
+        }
+        return findings + (await toolFindings())
+    }
+}

@@ -1,0 +1,250 @@
+public import AgentCore
+public import Logging
+import Synchronization
+
+/// Instances on a bridge of their own, behind iptables, with dnsmasq for DHCP and DNS.
+///
+/// What protects an instance is there before its device is, and goes after it. Changes of the host come one at a time;
+/// reads do not wait for them.
+public final class BridgeNetwork: NetworkBackend {
+    private struct State {
+        var mtu = Network.defaultMTU
+        /// What the host was made into; nil before it was, in this life of the agent.
+        var prepared: Prepared?
+        /// Who is attached, by device.
+        var endpoints: [String: NetworkEndpoint] = [:]
+    }
+
+    /// What all instances share.
+    private struct Prepared {
+        var uplink: HostSurvey.Device?
+        /// The bridge's number.
+        var bridge: Int32
+        var firewall: Firewall
+    }
+
+    public let name = BridgeNetworkPlugin.name
+    let configuration: BridgeConfiguration
+    let host: HostNetwork
+    let links: HostLinks
+    let names: NameService
+    let logger: Logger
+    var mark: DeviceMark { DeviceMark(bridgeName: configuration.bridge) }
+    private let state = Mutex(State())
+    private let turn = FairSemaphore(width: 1)
+
+    /// Makes the backend; nothing of the host is looked at or changed before ``reconcile(_:)``.
+    public init(configuration: BridgeConfiguration, supervisor: any ProcessSupervisor, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+        host = HostNetwork(namespace: configuration.namespace)
+        links = HostLinks(network: host)
+        names = NameService(configuration: configuration, network: host, supervisor: supervisor, logger: logger)
+    }
+
+    public var network: Network? {
+        Network(
+            subnet: configuration.subnet,
+            gateway: configuration.gateway,
+            isolated: configuration.isolated,
+            mtu: state.withLock { $0.mtu },
+            domain: BridgeConfiguration.domain,
+            capacity: BridgeConfiguration.maximumPorts
+        )
+    }
+
+    public func attachment(at address: IPv4Address) -> NetworkAttachment {
+        let names = DeviceNames(address: address)
+        return NetworkAttachment(
+            network: "default",
+            address: address,
+            mac: MACAddress(derivedFrom: address),
+            tap: names.tap
+        )
+    }
+
+    // MARK: The whole
+
+    public func reconcile(_ endpoints: [NetworkEndpoint]) async throws {
+        try await turn.withTurn {
+            let survey = try await survey()
+            try survey.check(configuration)
+            let uplink = try survey.uplink(for: configuration)
+            let isNew = state.withLock { $0.prepared == nil }
+            if isNew, let missing = await toolFindings().first(where: { $0.level == .error }) {
+                let fix = missing.fix.map { "; \($0)" } ?? ""
+                throw AgentError(.unavailable, code: "host_not_ready", "\(missing.subject): \(missing.message)\(fix)")
+            }
+            do {
+                try await bringInLine(endpoints, uplink: uplink)
+            } catch {
+                // A host that never had this network is left as it was found.
+                if survey.devices.allSatisfy({ $0.name != configuration.bridge }) { await removeAll() }
+                throw error
+            }
+        }
+    }
+
+    private func bringInLine(_ endpoints: [NetworkEndpoint], uplink: HostSurvey.Device?) async throws {
+        let mtu = uplink.map(\.mtu) ?? Network.defaultMTU
+        let (before, known) = state.withLock { ($0.prepared, $0.mtu == mtu ? $0.endpoints : [:]) }
+        let bridge = try await links.createBridge(bridge(mtu: mtu))
+        let firewall = try before.flatMap { $0.uplink?.name == uplink?.name ? $0.firewall : nil } ?? firewall(uplink)
+        if try await firewall.install(endpoints), before != nil {
+            logger.warning("the firewall's rules were changed by others, and are right again")
+        }
+        let prepared = Prepared(uplink: uplink, bridge: bridge.index, firewall: firewall)
+        let present = try await removeStrangers(keeping: Set(endpoints.map(\.attachment.tap)), bridge: bridge.index)
+        for endpoint in endpoints
+        where known[endpoint.attachment.tap] != endpoint || !present.contains(endpoint.attachment.tap) {
+            try await links.createTap(tap(for: endpoint, bridge: bridge.index, mtu: mtu))
+        }
+        try await names.start(mtu: mtu)
+        try await names.reconcile(endpoints)
+        state.withLock { state in
+            state.mtu = mtu
+            state.prepared = prepared
+            state.endpoints = Dictionary(endpoints.map { ($0.attachment.tap, $0) }) { _, last in last }
+        }
+    }
+
+    /// Removes devices that carry this network's mark and belong to no endpoint.
+    ///
+    /// - Returns: Those that are there and on the bridge.
+    @discardableResult
+    private func removeStrangers(keeping taps: Set<String>, bridge: Int32?) async throws -> Set<String> {
+        let ours = try await links.links().filter { mark.isOnPort($0.alias) }
+        let kept = Set(taps.flatMap { [$0, DeviceNames.ifb(of: $0)] })
+        for link in ours where !kept.contains(link.name) {
+            logger.warning("removing a device of no instance", metadata: ["device": "\(link.name)"])
+            if link.kind == "tun" {
+                try await links.removeTap(named: link.name, ifb: DeviceNames.ifb(of: link.name))
+            } else {
+                try await links.removeLink(named: link.name)
+            }
+        }
+        return Set(ours.filter { $0.master == bridge && $0.isUp }.map(\.name))
+    }
+
+    // MARK: One instance
+
+    public func attach(_ endpoint: NetworkEndpoint) async throws {
+        try await turn.withTurn {
+            let tap = endpoint.attachment.tap
+            let (prepared, before, mtu) = state.withLock { ($0.prepared, $0.endpoints, $0.mtu) }
+            guard let prepared else {
+                throw AgentError(
+                    .unavailable,
+                    code: "network_not_ready",
+                    "the network is not set up; see the agent's log"
+                )
+            }
+            guard before[tap] != nil || before.count < BridgeConfiguration.maximumPorts else {
+                throw AgentError(
+                    .quotaExceeded,
+                    code: "bridge_full",
+                    "instance '\(endpoint.name)' cannot be attached: the bridge '\(configuration.bridge)' has "
+                        + "\(BridgeConfiguration.maximumPorts) ports and all are taken; stop another instance first"
+                )
+            }
+            do {
+                // Ports first: they are what is refused most, and lead nowhere yet.
+                try await prepared.firewall.publish(endpoint)
+                try await prepared.firewall.admit(endpoint)
+                try await names.put(endpoint)
+                try await links.createTap(self.tap(for: endpoint, bridge: prepared.bridge, mtu: mtu))
+            } catch {
+                // One that was attached before stays so: only what is new of it was refused.
+                if before[tap] == nil { await remove(endpoint, from: prepared.firewall) }
+                throw error
+            }
+            state.withLock { $0.endpoints[tap] = endpoint }
+        }
+    }
+
+    public func detach(_ endpoint: NetworkEndpoint) async throws {
+        try await turn.withTurn {
+            // Before the host was prepared in this life, a whole reconcile is still to come and removes it.
+            guard let prepared = state.withLock({ $0.prepared }) else { return }
+            let failures = await remove(endpoint, from: prepared.firewall)
+            if let failure = failures.first { throw failure }
+            _ = state.withLock { $0.endpoints.removeValue(forKey: endpoint.attachment.tap) }
+        }
+    }
+
+    /// Removes all of an endpoint, as far as that goes.
+    ///
+    /// - Returns: What could not be removed, and why.
+    @discardableResult
+    private func remove(_ endpoint: NetworkEndpoint, from firewall: Firewall) async -> [any Error] {
+        let tap = endpoint.attachment.tap
+        return await attempts([
+            ("ports", { try await firewall.unpublish(endpoint.attachment) }),
+            ("device", { [links] in try await links.removeTap(named: tap, ifb: DeviceNames.ifb(of: tap)) }),
+            ("admission", { try await firewall.expel(endpoint.attachment) }),
+            ("name", { [names] in try await names.remove(endpoint) }),
+            // Else the next owner of the address inherits the connections of this one.
+            ("connections", { [links] in try await links.flushConnections(of: endpoint.attachment.address) }),
+        ])
+    }
+
+    /// Does all of several things, whichever of them fail.
+    private func attempts(_ steps: [(what: String, body: @Sendable () async throws -> Void)]) async -> [any Error] {
+        var failures: [any Error] = []
+        for step in steps {
+            do {
+                try await step.body()
+            } catch {
+                logger.error("network not removed", metadata: ["what": "\(step.what)", "error": "\(error)"])
+                failures.append(error)
+            }
+        }
+        return failures
+    }
+
+    public func counters(of attachment: NetworkAttachment) async throws -> NetworkCounters? {
+        try await links.statistics(ofTap: attachment.tap)
+    }
+
+    // MARK: The end
+
+    public func tearDown() async throws {
+        try await turn.withTurn {
+            let used = try await links.links().filter { mark.isOnPort($0.alias) && $0.kind == "tun" && $0.hasCarrier }
+            guard used.isEmpty else {
+                throw AgentError(
+                    .invalidState,
+                    code: "network_in_use",
+                    "\(used.count) instances use the bridge '\(configuration.bridge)' "
+                        + "(\(used.prefix(5).map(\.name).joined(separator: ", "))); stop them first"
+                )
+            }
+            let failures = await removeAll()
+            if let failure = failures.first { throw failure }
+        }
+    }
+
+    @discardableResult
+    private func removeAll() async -> [any Error] {
+        let present = state.withLock { state in
+            defer { state = State() }
+            return state.prepared?.firewall
+        }
+        return await attempts([
+            ("name service", { [names] in try await names.stop() }),
+            ("devices", { [self] in try await removeStrangers(keeping: [], bridge: nil) }),
+            // Before the bridge: a setting of its own is put back.
+            ("firewall", { [self] in try await (present ?? firewall(nil)).remove() }),
+            (
+                "bridge",
+                { [self] in
+                    guard try await links.link(named: configuration.bridge)?.alias == mark.bridge else { return }
+                    try await links.removeLink(named: configuration.bridge)
+                }
+            ),
+        ])
+    }
+
+    /// Leaves everything as it is, for the next life of the agent.
+    public func release() async { await names.release() }
+}

@@ -1,0 +1,194 @@
+import AgentCore
+import AgentTestSupport
+import HypervisorPlugin
+import Logging
+import SystemPackage
+import Testing
+
+@testable import NetworkPlugin
+
+/// The whole backend in a namespace, with the real tools; machines and what is in them are other tests'.
+@Suite(.serialized) struct BridgeNetworkTests {
+    /// A host with a way out.
+    private static func with(
+        subnet: String = "10.100.0.0/24",
+        _ body: (TestNamespace, BridgeNetwork) async throws -> Void
+    ) async throws {
+        try await Scratch.with { scratch async throws in
+            try await TestNamespace.with { host async throws in
+                try await host.run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
+                try await host.run("ip", "address", "add", "192.0.2.1/24", "dev", "up0")
+                for link in ["up0", "far0"] { try await host.run("ip", "link", "set", link, "up") }
+                try await host.run("ip", "route", "add", "default", "via", "192.0.2.2")
+                try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+                let network = try Self.network(in: host, scratch, subnet: subnet)
+                do {
+                    try await body(host, network)
+                } catch {
+                    try await network.tearDown()
+                    throw error
+                }
+                try await network.tearDown()
+            }
+        }
+    }
+
+    private static func network(
+        in host: TestNamespace,
+        _ scratch: Scratch,
+        bridge: String = "vmbr0",
+        subnet: String = "10.100.0.0/24"
+    ) throws -> BridgeNetwork {
+        let block = try #require(IPv4Subnet(subnet))
+        let logger = Logger(label: "network", factory: { _ in SwiftLogNoOpLogHandler() })
+        return BridgeNetwork(
+            configuration: BridgeConfiguration(
+                bridge: bridge,
+                subnet: block,
+                gateway: IPv4Address(value: block.hosts.lowerBound),
+                dnsServers: [IPv4Address(value: 0xc000_0202)],
+                directory: scratch.appending(bridge),
+                namespace: host.name
+            ),
+            supervisor: ChildProcessSupervisor(logger: logger),
+            logger: logger
+        )
+    }
+
+    private static func endpoint(_ number: UInt32, of network: BridgeNetwork) throws -> NetworkEndpoint {
+        NetworkEndpoint(
+            instance: .random(),
+            name: try InstanceName("instance-\(number)"),
+            attachment: network.attachment(at: network.configuration.gateway + number)
+        )
+    }
+
+    @Test(arguments: NetworkConformance.claims)
+    func itIsANetworkBackend(_ claim: ConformanceClaim<any NetworkBackend>) async throws {
+        try await Self.with { _, network async throws in try await claim.check(network) }
+    }
+
+    /// What is in the namespace that the network's life could change.
+    private static func state(of host: TestNamespace) async throws -> [String] {
+        [
+            try await host.run("ip", "link"), try await host.run("ip", "-4", "address"),
+            try await host.run("ip", "route"), try await host.rules().joined(separator: "\n"),
+        ]
+    }
+
+    /// What is not the same, line by line.
+    private static func difference(_ before: [String], _ after: [String]) -> [String] {
+        zip(before, after).flatMap { before, after in
+            after.split(separator: "\n").difference(from: before.split(separator: "\n")).map { change in
+                switch change {
+                case .insert(_, let line, _): "+ \(line)"
+                case .remove(_, let line, _): "- \(line)"
+                }
+            }
+        }
+    }
+
+    @Test func afterATearDownTheHostIsWhatItWas() async throws {
+        try await Self.with { host, network async throws in
+            try await host.run("iptables", "-P", "FORWARD", "DROP")
+            try await host.run("iptables", "-A", "FORWARD", "-i", "docker0", "-j", "ACCEPT")
+            let before = try await Self.state(of: host)
+            var endpoint = try Self.endpoint(1, of: network)
+            endpoint.publishedPorts = [PublishedPort(hostPort: 8080, guestPort: 80)]
+            endpoint.limits = BandwidthLimits(
+                download: BitRate(bitsPerSecond: 10_000_000),
+                upload: BitRate(bitsPerSecond: 5_000_000)
+            )
+            try await network.reconcile([])
+            try await network.attach(endpoint)
+            #expect(try await Self.state(of: host) != before)
+            try await network.detach(endpoint)
+            try await network.tearDown()
+            let difference = Self.difference(before, try await Self.state(of: host))
+            #expect(difference == [])
+        }
+    }
+
+    /// An agent that is killed leaves everything behind, and the next one brings it in line.
+    @Test func manyLivesLeaveNothing() async throws {
+        try await Scratch.with { scratch async throws in
+            try await TestNamespace.with { host async throws in
+                try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+                let before = try await Self.state(of: host)
+                for life in 0..<20 {
+                    let network = try Self.network(in: host, scratch)
+                    try await network.reconcile([])
+                    for number in 1...10 {
+                        var endpoint = try Self.endpoint(UInt32(number), of: network)
+                        endpoint.publishedPorts = [PublishedPort(hostPort: 8080, guestPort: 80)]
+                        endpoint.limits = BandwidthLimits(upload: BitRate(bitsPerSecond: 5_000_000))
+                        try await network.attach(endpoint)
+                        // The last one of a life is cut off before its end.
+                        if number < 10 { try await network.detach(endpoint) }
+                    }
+                    await network.release()
+                    _ = life
+                }
+                let network = try Self.network(in: host, scratch)
+                try await network.reconcile([])
+                #expect(try await !host.run("ip", "link").contains("hyptap"))
+                #expect(try await !host.run("ip", "link").contains("hypifb"))
+                #expect(try await !host.run("iptables-save").contains("8080"))
+                try await network.tearDown()
+                let difference = Self.difference(before, try await Self.state(of: host))
+                #expect(difference == [])
+            }
+        }
+    }
+
+    @Test func twoNetworksOnOneHostDoNotDisturbEachOther() async throws {
+        try await Self.with { host, one async throws in
+            try await Scratch.with { scratch async throws in
+                let two = try Self.network(in: host, scratch, bridge: "vmbr1", subnet: "10.101.0.0/24")
+                try await one.reconcile([])
+                let endpoint = try Self.endpoint(1, of: one)
+                try await one.attach(endpoint)
+                try await two.reconcile([])
+                let other = try Self.endpoint(1, of: two)
+                try await two.attach(other)
+                #expect(try await one.counters(of: endpoint.attachment) != nil)
+                try await two.tearDown()
+                #expect(try await one.counters(of: endpoint.attachment) != nil)
+                #expect(try await host.run("iptables-save").contains("HYP-vmbr0-FWD"))
+                #expect(try await !host.run("iptables-save").contains("HYP-vmbr1-FWD"))
+            }
+        }
+    }
+
+    @Test func aHostThatIsNotFitIsLeftAsItWas() async throws {
+        try await Self.with { host, network async throws in
+            try await host.run("ip", "route", "add", "10.100.0.0/25", "dev", "up0")
+            let before = try await Self.state(of: host)
+            let error = await #expect(throws: AgentError.self) { try await network.reconcile([]) }
+            #expect(error?.code == "subnet_in_use" && error?.message.contains("'up0'") == true)
+            let difference = Self.difference(before, try await Self.state(of: host))
+            #expect(difference == [])
+            let findings = await network.findings()
+            #expect(findings.contains { $0.level == .error && $0.message.contains("10.100.0.0/25") })
+            try await host.run("ip", "route", "del", "10.100.0.0/25", "dev", "up0")
+            try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+            let off = await #expect(throws: AgentError.self) { try await network.reconcile([]) }
+            #expect(off?.code == "forwarding_off")
+            try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        }
+    }
+
+    @Test func aPortThatAProgramListensOnIsRefusedAndNothingIsLeft() async throws {
+        try await Self.with { host, network async throws in
+            try await network.reconcile([])
+            var endpoint = try Self.endpoint(1, of: network)
+            endpoint.publishedPorts = [PublishedPort(hostPort: 53, guestPort: 53, transport: .udp)]
+            let before = try await Self.state(of: host)
+            // dnsmasq of this very network has it.
+            let error = await #expect(throws: AgentError.self) { try await network.attach(endpoint) }
+            #expect(error?.code == "port_in_use" && error?.message.contains("53/udp") == true)
+            let difference = Self.difference(before, try await Self.state(of: host))
+            #expect(difference == [])
+        }
+    }
+}
