@@ -7,7 +7,7 @@ public enum BridgeNetworkPlugin {
 
     /// Needs a ``BridgeConfiguration``, a `ProcessSupervisor` and a `Logger`.
     public static let providers = ProviderSet("network bridge") {
-        provide(BridgeNetwork.init(configuration:supervisor:logger:))
+        provide(BridgeNetwork.init(configuration:supervisor:logger:), cleanup: { await $0.release() })
         bind((any NetworkBackend).self) { (backend: BridgeNetwork) in backend }
     }
 }
