@@ -65,7 +65,8 @@ start_agent() {
     inside ip link set lo up
     inside sysctl -qw net.ipv4.ip_forward=1
   fi
-  inside "$bin/hypeman-agent" serve >"$work/agent.log" 2>&1 &
+  # Not in a function of the shell's, whose process would stand between: the signal is for the agent.
+  ${namespace:+ip netns exec "$namespace"} "$bin/hypeman-agent" serve >"$work/agent.log" 2>&1 &
   agent=$!
   for _ in $(seq 300); do
     [ -S "$HYPEMAN_SOCKET" ] && "$bin/hypeman" ps >/dev/null 2>&1 && return
@@ -73,6 +74,13 @@ start_agent() {
     sleep 0.1
   done
   fail "the agent does not answer"
+}
+
+stop_agent() {
+  kill "$agent"
+  wait "$agent"
+  agent=
+  if [ -n "$namespace" ]; then inside "$bin/hypeman-agent" network teardown; fi
 }
 
 make_image() {
@@ -132,8 +140,11 @@ step "stop it" "$bin/hypeman" stop demo
 step "remove it" "$bin/hypeman" rm demo
 step "remove the image" "$bin/hypeman" rmi "$image"
 
+step "stop the agent, and take its network away" stop_agent
+
 printf '\n==> nothing is left behind\n'
-if pgrep -f "$work" | grep -vx -e "$agent" -e "$$"; then fail "processes are left"; fi
+if pgrep -f "$work" | grep -vx "$$"; then fail "processes are left"; fi
+if [ -n "$namespace" ] && inside ip -o link | grep -v ' lo: '; then fail "network devices are left"; fi
 left=$(find "$work/data/instances" "$work/data/disks" "$work/data/blobs" "$work/run/vms" -mindepth 1 -type f 2>/dev/null || true)
 [ -z "$left" ] || fail "files are left: $left"
 echo "    no process, no disk, no socket"

@@ -9,9 +9,10 @@ after=$(mktemp)
 log=$(mktemp)
 trap 'rm -f "$before" "$after" "$log"' EXIT
 
-# Processes, loop devices and mounts that a test could leave; each by a name that does not change while it lives.
+# Processes, network namespaces, loop devices and mounts that a test could leave; each by a name that does not change while it lives.
 leftovers() {
-  { pgrep -af 'qemu-system|docker-registry serve|hypeman-agent serve' || true
+  { pgrep -af 'qemu-system|docker-registry serve|hypeman-agent serve|dnsmasq --conf-file' || true
+    ip netns list | sed 's/ .*//'
     losetup -a
     findmnt -rno TARGET | grep -v '^/proc\|^/sys' || true
   } | sort
