@@ -147,32 +147,4 @@ import Testing
             #expect(counters.sentPackets == 10 && counters.sentBytes == 10_000)
         }
     }
-
-    /// The kernel looks at each port of a bridge, and at each of its forwarding entries, when one is added (br_add_if in
-    /// its net/bridge/br_if.c): all else must cost the same.
-    @Test func attachingCostsLittleMoreWithFiveHundredAttached() async throws {
-        try await LinkFixture.with { fixture in
-            let none = try await Self.milliseconds(fixture, from: 2)
-            for number in 100..<600 { try await fixture.links.createTap(fixture.tap(number)) }
-            var many = Double.infinity
-            // What else the machine does makes it slower, never faster.
-            for _ in 0..<5 where many > 2 * none { many = min(many, try await Self.milliseconds(fixture, from: 2)) }
-            print("attach: \(none) ms with none attached, \(many) ms with 500")
-            // The fastest of many is what it costs; everything else is what else the machine does.
-            #expect(many <= 2 * none)
-        }
-    }
-
-    /// Of the fastest of 60.
-    private static func milliseconds(_ fixture: LinkFixture, from first: Int) async throws -> Double {
-        var best = Double.infinity
-        for number in first..<first + 60 {
-            let tap = fixture.tap(number)
-            let clock = ContinuousClock()
-            let time = try await clock.measure { _ = try await fixture.links.createTap(tap) }
-            best = min(best, time / .milliseconds(1))
-            try await fixture.links.removeTap(named: tap.name, ifb: tap.ifb)
-        }
-        return (best * 1000).rounded() / 1000
-    }
 }
