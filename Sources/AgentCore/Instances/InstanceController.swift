@@ -15,7 +15,7 @@ actor InstanceController {
     /// A transition is computed, stored and shown before the next one is computed.
     private let transitions = FairSemaphore(width: 1)
     private let turn = FairSemaphore(width: 1)
-    private var operations: [Int: Task<Void, any Error>] = [:]
+    private var operations: [Int: (kind: Operation.Kind, task: Task<Void, any Error>)] = [:]
     private var nextOperation = 0
 
     /// The machine while it lives, and what watches it.
@@ -128,7 +128,7 @@ actor InstanceController {
         let task = Task {
             try await self.turn.withTurn { try await body(self) }
         }
-        operations[number] = task
+        operations[number] = (kind, task)
         defer { operations[number] = nil }
         let result = await task.result
         record.finishedAt = context.time.now()
@@ -153,9 +153,9 @@ actor InstanceController {
         try result.get()
     }
 
-    /// Cancels what is running and waiting, for a delete that overtakes it.
+    /// Cancels what is running and waiting, for a delete that overtakes it; a delete itself is not overtaken.
     func cancelOperations() {
-        for task in operations.values { task.cancel() }
+        for operation in operations.values where operation.kind != .delete { operation.task.cancel() }
     }
 
     // MARK: Waiting
@@ -185,8 +185,8 @@ actor InstanceController {
 
     /// Ends the watch over the machine without touching the machine: the agent stops, the VM does not.
     func letGo() async {
-        cancelOperations()
-        for operation in operations.values { _ = await operation.result }
+        for operation in operations.values { operation.task.cancel() }
+        for operation in operations.values { _ = await operation.task.result }
         run?.watch.cancel()
         await run?.watch.value
         await channel?.close()

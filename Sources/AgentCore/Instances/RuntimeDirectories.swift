@@ -76,8 +76,9 @@ struct RuntimeDirectories: Sendable {
             var bytes = try [UInt8](unsafeUninitializedCapacity: min(limit, size - start)) { buffer, count in
                 count = try file.read(fromAbsoluteOffset: Int64(start), into: UnsafeMutableRawBufferPointer(buffer))
             }
-            if !whole, bytes.count < limit {
-                let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+            if !whole {
+                // A line is taken over in one piece, unless it is longer than one.
+                let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? (bytes.count < limit ? 0 : limit)
                 bytes.removeLast(bytes.count - end)
             }
             return bytes.isEmpty ? nil : (bytes, start + bytes.count)
