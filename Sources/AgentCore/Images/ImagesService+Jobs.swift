@@ -65,17 +65,27 @@ extension ImagesService {
 
     /// Changes every name of a digest; the change counts even if it cannot be stored, since it has happened.
     private func update(_ digest: Digest, _ change: (inout Image) -> Void) async {
-        for var image in list() where image.digest == digest {
-            change(&image)
+        for name in list().filter({ $0.digest == digest }).map(\.name) {
+            var status: ImageStatus?
             do {
-                try await put(image)
+                try await records.withTurn {
+                    // Deleted meanwhile, or the name of another digest by now.
+                    guard var image = state.withLock({ $0.images[name] }), image.digest == digest else { return }
+                    change(&image)
+                    status = image.status
+                    try await record(image)
+                }
+            } catch is CancellationError {
+                return
             } catch {
-                logger.error("image state not stored", metadata: ["image": "\(image.name)", "error": "\(error)"])
+                logger.error("image state not stored", metadata: ["image": "\(name)", "error": "\(error)"])
                 state.withLock { state in
-                    if state.images[image.name] != nil { state.images[image.name] = image }
+                    guard var image = state.images[name], image.digest == digest else { return }
+                    change(&image)
+                    state.images[name] = image
                 }
             }
-            report(ImageProgress(status: image.status, completed: 0, total: nil), of: digest)
+            if let status { report(ImageProgress(status: status, completed: 0, total: nil), of: digest) }
         }
     }
 

@@ -28,6 +28,9 @@ public final class ImagesService: Sendable {
     let turns: FairSemaphore
     /// A change of a name is decided, stored and shown before the next.
     private let changes = FairSemaphore(width: 1)
+    /// What is stored of an image and what is known of it change together: else a job's news of an image that is deleted
+    /// meanwhile would bring it back.
+    let records = FairSemaphore(width: 1)
 
     /// Everything it needs; call ``recover(_:)`` once before anything else.
     public init(
@@ -203,14 +206,14 @@ public final class ImagesService: Sendable {
                     "image '\(image.name)' is used by instance '\(user.name)' (\(user.id)); delete that first"
                 )
             }
-            try await store.commit([
-                .removeImage(name: image.name),
-                .appendEvent(EventDraft(time: time.now(), kind: .imageDeleted, subject: image.name)),
-            ])
-            let job = state.withLock { state -> Task<Void, Never>? in
-                state.images[image.name] = nil
-                return isLastName ? state.jobs[image.digest] : nil
+            try await records.withTurn {
+                try await store.commit([
+                    .removeImage(name: image.name),
+                    .appendEvent(EventDraft(time: time.now(), kind: .imageDeleted, subject: image.name)),
+                ])
+                state.withLock { $0.images[image.name] = nil }
             }
+            let job = isLastName ? state.withLock { $0.jobs[image.digest] } : nil
             if let job {
                 job.cancel()
                 await job.value
@@ -242,6 +245,11 @@ public final class ImagesService: Sendable {
 
     /// Stores an image and shows it.
     func put(_ image: Image) async throws {
+        try await records.withTurn { try await record(image) }
+    }
+
+    /// ``put(_:)`` for one whose turn it is.
+    func record(_ image: Image) async throws {
         var attributes = ["status": image.status.rawValue, "digest": image.digest.description]
         attributes["error"] = image.error
         try await store.commit([
