@@ -22,6 +22,9 @@ struct StorageConformanceTests {
     @Test func logsKeepLinesWhole() async throws { try await withLogs { try await $0.keepsLinesWhole() } }
     @Test func logsCountEveryByteOnce() async throws { try await withLogs { try await $0.countsEveryByteOnce() } }
     @Test func logTailIsTheLastLines() async throws { try await withLogs { try await $0.tailIsTheLastLines() } }
+    @Test func logReadingEndsAlthoughWritingGoesOn() async throws {
+        try await withLogs { try await $0.readingEndsAlthoughWritingGoesOn() }
+    }
     @Test func logFollowingEndsWithTheInstance() async throws {
         try await withLogs { try await $0.followingEndsWithTheInstance() }
     }

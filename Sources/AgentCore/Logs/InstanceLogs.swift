@@ -33,7 +33,7 @@ public struct LogLine: Sendable, Hashable {
 
 /// Whether the reader of a log waits for more of it, and until when.
 public enum LogFollowing: Sendable {
-    /// What there is when its end is reached.
+    /// What there is when it is asked for.
     case none
     /// New lines as they come, until the instance is removed.
     case untilRemoved

@@ -71,6 +71,23 @@ public struct InstanceLogsConformance: Sendable {
         }
     }
 
+    /// A reader that does not follow, or whose run is over, ends where the log ended then, however fast it is written.
+    public func readingEndsAlthoughWritingGoesOn() async throws {
+        let logs = try make()
+        let text = (1...50).map { "line \($0)\n" }.joined()
+        for follow in [LogFollowing.none, .until {}] {
+            let id = InstanceID.random()
+            try await logs.append(Array(text.utf8), at: Fixtures.time, to: id, source: .vmm)
+            var count = 0
+            for try await _ in await logs.lines(of: id, source: .vmm, tail: nil, follow: follow) {
+                count += 1
+                try require(count < 10_000, "reading ends")
+                try await logs.append(Array("more\nand more\n".utf8), at: Fixtures.time, to: id, source: .vmm)
+            }
+            if case .none = follow { try require(count == 50, "what was there is read, got \(count) lines") }
+        }
+    }
+
     /// Following begins with what is there, goes on with what comes, and ends with the instance.
     public func followingEndsWithTheInstance() async throws {
         let logs = try make()

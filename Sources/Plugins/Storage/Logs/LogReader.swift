@@ -19,6 +19,8 @@ final class LogReader: Sendable {
         var file: FileDescriptor?
         var generation = 0
         var offset = 0
+        /// Where it ends, if that is known: a program may write as fast as this reads.
+        var end: LogPlace?
         var assembler = LogLineAssembler()
         var lines: Deque<LogLine> = []
         /// Why it could not begin.
@@ -108,25 +110,28 @@ final class LogReader: Sendable {
         return try state.withLock { state in
             if let failure = state.failure { throw failure }
             let extent = try writer.extent()
-            if state.file == nil { try openNext(&state, extent: extent) }
-            let end = follows && !isOver ? Step.waiting(version: version) : .finished
-            guard let file = state.file else { return end }
-            let length =
-                state.generation == extent.generation ? extent.length : Int(try file.seek(offset: 0, from: .end))
-            if state.offset < length {
-                try read(file, upTo: length, &state)
-                return .lines
-            }
-            if state.generation < extent.generation {
-                close(file.rawValue)
-                state.file = nil
-                state.generation += 1
-                state.offset = 0
-                return .lines
+            if isOver, state.end == nil { state.end = extent.end }
+            let last = state.end ?? extent.end
+            if state.file == nil { try openNext(&state, upTo: last, oldest: extent.oldest) }
+            if let file = state.file {
+                let isLast = state.generation == last.generation
+                let length = isLast ? last.offset : Int(try file.seek(offset: 0, from: .end))
+                if state.offset < length {
+                    try read(file, upTo: length, &state)
+                    return .lines
+                }
+                if state.generation < last.generation {
+                    close(file.rawValue)
+                    state.file = nil
+                    state.generation += 1
+                    state.offset = 0
+                    return .lines
+                }
             }
             let rest = state.assembler.unfinished()
             state.lines.append(contentsOf: rest)
-            return rest.isEmpty ? end : .lines
+            if !rest.isEmpty { return .lines }
+            return state.end == nil ? .waiting(version: version) : .finished
         }
     }
 
@@ -135,6 +140,7 @@ final class LogReader: Sendable {
             throw AgentError(.notFound, code: "log_not_found", "nothing was written to this log yet")
         }
         let extent = try writer.extent()
+        if !follows { state.end = extent.end }
         if let tail {
             let finder = LogTail(writer, lines: tail)
             let start = try follows && tail == 0 ? finder.findUnfinished(extent) : finder.find(extent)
@@ -145,13 +151,13 @@ final class LogReader: Sendable {
         }
     }
 
-    private func openNext(_ state: inout State, extent: LogWriter.Extent) throws {
-        while state.generation <= extent.generation {
+    private func openNext(_ state: inout State, upTo last: LogPlace, oldest: Int) throws {
+        while state.generation <= last.generation {
             if let file = try writer.open(state.generation) {
                 state.file = file
                 return
             }
-            state.generation = max(state.generation + 1, extent.oldest)
+            state.generation = max(state.generation + 1, oldest)
             state.offset = 0
         }
     }

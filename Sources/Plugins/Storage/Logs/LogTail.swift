@@ -28,7 +28,7 @@ struct LogTail {
 
     /// Where the lines begin that have no end yet: to someone who waits for new lines they are such.
     func findUnfinished(_ extent: LogWriter.Extent) throws -> Start {
-        let end = LogPlace(generation: extent.generation, offset: extent.length)
+        let end = extent.end
         var start = Start(generation: end.generation, offset: end.offset, firstWanted: end)
         guard let file = try writer.open(extent.generation) else { return start }
         defer { close(file.rawValue) }

@@ -16,6 +16,8 @@ final class LogWriter: Sendable {
         var generation: Int
         var length: Int
         var oldest: Int
+
+        var end: LogPlace { LogPlace(generation: generation, offset: length) }
     }
 
     private struct Open {
