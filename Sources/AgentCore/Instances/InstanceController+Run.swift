@@ -265,6 +265,7 @@ extension InstanceController {
         if instance.state == .initializing || instance.state == .created {
             _ = try await wait(within: patience) { $0.state != .initializing && $0.state != .created }
         }
+        if instance.state == .running, channel == nil { try await awaitChannel(within: patience) }
         guard instance.state == .running else {
             throw AgentError(
                 .invalidState,
@@ -278,5 +279,18 @@ extension InstanceController {
             )
         }
         return channel
+    }
+
+    /// Waits for the next conversation with the guest: the agent was started anew, or its connection was lost.
+    ///
+    /// Returns at the deadline, too, and when the instance does not run any more.
+    private func awaitChannel(within patience: Duration) async throws {
+        let opening = channelOpening
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await opening.wait() }
+            group.addTask { _ = try await self.wait(within: patience) { $0.state != .running } }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
     }
 }

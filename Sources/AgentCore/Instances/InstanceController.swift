@@ -21,7 +21,15 @@ actor InstanceController {
     /// The machine while it lives, and what watches it.
     var run: Run?
     /// The conversation with its guest, while there is one.
-    var channel: (any GuestChannel)?
+    var channel: (any GuestChannel)? {
+        didSet {
+            guard channel != nil else { return }
+            channelOpening.fulfil(())
+            channelOpening = OneShot()
+        }
+    }
+    /// Comes with the next conversation.
+    private(set) var channelOpening = OneShot<Void>()
     /// How often its machine came to stand still for want of room on the host's disk, since it last went on.
     var shortages = 0
     /// Attaching and detaching, one after the other.

@@ -329,6 +329,41 @@ import Testing
         }
     }
 
+    @Test func execWaitsForTheNextConnectionWithTheGuest() async throws {
+        try await AgentWorld.with { world in
+            let instance = try await world.make("web")
+            let request = ExecRequest(program: GuestProgram(arguments: ["true"], environment: []))
+            let attempts = { [host = world.host] in host.calls.filter { $0.call == .openGuestChannel }.count }
+            let before = attempts()
+            world.host.fail(.openGuestChannel, with: AgentError(.unavailable, "not yet"), times: 2)
+            world.host.dropChannel(of: instance.id)
+            while attempts() == before { try await Task.sleep(for: .milliseconds(1)) }
+            _ = try await world.instances.exec("web", request, patience: .seconds(60))
+        }
+    }
+
+    @Test func execDoesNotWaitLongerThanItIsToldNorForAGuestThatIsGone() async throws {
+        try await AgentWorld.with { world in
+            let instance = try await world.make("web")
+            let request = ExecRequest(program: GuestProgram(arguments: ["true"], environment: []))
+            world.host.hang(.openGuestChannel)
+            world.host.dropChannel(of: instance.id)
+            while world.host.hanging == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            let late = await #expect(throws: AgentError.self) {
+                try await world.instances.exec("web", request, patience: .milliseconds(1))
+            }
+            #expect(late?.kind == .unavailable)
+            async let exec = world.instances.exec("web", request, patience: .seconds(600))
+            world.host.killVMM(of: instance.id)
+            do {
+                _ = try await exec
+                Issue.record("a command ran in a machine that is gone")
+            } catch let error as AgentError {
+                #expect(error.kind == .invalidState)
+            }
+        }
+    }
+
     // MARK: Names
 
     @Test func anInstanceIsFoundByIdNameAndUniquePrefix() async throws {
