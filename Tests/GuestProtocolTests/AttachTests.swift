@@ -36,18 +36,31 @@ import Testing
         return nil
     }
 
-    @Test func programOnATerminalIsTypedToAndResized() async throws {
-        let script = "stty size; tty; echo ready; read x; stty size; echo \"<$x>\" > /dev/tty; echo $TERM; exit 3"
+    /// Runs a script on a terminal and connects; its output has been read as far as `part`.
+    private func onTerminal(
+        _ script: String,
+        openStandardInput: Bool = true,
+        until part: String,
+        _ body: (any GuestChannel, inout Output) async throws -> Void
+    ) async throws {
         try await LoopbackGuest.with(
             program: ["/bin/sh", "-c", script],
             terminal: true,
-            openStandardInput: true
+            openStandardInput: openStandardInput
         ) { guest in
             guest.agent.startProgram()
             let channel = try await guest.connect()
-            #expect(channel.hello.features.contains(GuestFeature.attach))
             var output = Output(channel)
-            try await output.read(until: "ready\r\n")
+            try await output.read(until: part)
+            try await body(channel, &output)
+            await channel.close()
+        }
+    }
+
+    @Test func programOnATerminalIsTypedToAndResized() async throws {
+        let script = "stty size; tty; echo ready; read x; stty size; echo \"<$x>\" > /dev/tty; echo $TERM; exit 3"
+        try await onTerminal(script, until: "ready\r\n") { channel, output in
+            #expect(channel.hello.features.contains(GuestFeature.attach))
             #expect(output.text.hasPrefix("24 80\r\n/dev/pts/"))
             let input = try await channel.attach()
             try await input.resize(TerminalSize(rows: 10, columns: 20))
@@ -55,21 +68,12 @@ import Testing
             try await output.read(until: nil)
             #expect(output.text.hasSuffix("hey\r\n10 20\r\n<hey>\r\nxterm\r\n"), "\(output.text)")
             #expect(try await exit(of: channel) == GuestExit(code: 3))
-            await channel.close()
         }
     }
 
     @Test func controlKeysDoWhatTheyDoOnATerminal() async throws {
         let script = "trap 'echo got' INT; echo ready; cat; echo over"
-        try await LoopbackGuest.with(
-            program: ["/bin/sh", "-c", script],
-            terminal: true,
-            openStandardInput: true
-        ) { guest in
-            guest.agent.startProgram()
-            let channel = try await guest.connect()
-            var output = Output(channel)
-            try await output.read(until: "ready\r\n")
+        try await onTerminal(script, until: "ready\r\n") { channel, output in
             let input = try await channel.attach()
             try await input.write(Array("hello\n".utf8))
             try await output.read(until: "hello\r\nhello\r\n")
@@ -77,42 +81,27 @@ import Testing
             try await input.closeInput()
             try await output.read(until: "over\r\n")
             #expect(try await exit(of: channel) == GuestExit(code: 0))
-            await channel.close()
         }
     }
 
     @Test func programThatClosesItsTerminalCanOpenItAgain() async throws {
         let script = "t=$(tty); exec <&- >&- 2>&-; sleep 0.3; exec <$t >$t 2>&1; echo back; read x; echo $x"
-        try await LoopbackGuest.with(
-            program: ["/bin/sh", "-c", script],
-            terminal: true,
-            openStandardInput: true
-        ) { guest in
-            guest.agent.startProgram()
-            let channel = try await guest.connect()
-            var output = Output(channel)
-            try await output.read(until: "back\r\n")
+        try await onTerminal(script, until: "back\r\n") { channel, output in
             let input = try await channel.attach()
             try await input.write(Array("again\n".utf8))
             try await output.read(until: "again\r\nagain\r\n")
-            await channel.close()
         }
     }
 
     @Test func terminalWithoutInputTakesSizesAlone() async throws {
         let script = "trap 'stty size; exit 5' WINCH; echo ready; while :; do sleep 0.05; done"
-        try await LoopbackGuest.with(program: ["/bin/sh", "-c", script], terminal: true) { guest in
-            guest.agent.startProgram()
-            let channel = try await guest.connect()
-            var output = Output(channel)
-            try await output.read(until: "ready\r\n")
+        try await onTerminal(script, openStandardInput: false, until: "ready\r\n") { channel, output in
             let input = try await channel.attach()
             try await input.write(Array("ignored\n".utf8))
             try await input.resize(TerminalSize(rows: 11, columns: 22))
             try await output.read(until: nil)
             #expect(output.text == "ready\r\n11 22\r\n")
             #expect(try await exit(of: channel) == GuestExit(code: 5))
-            await channel.close()
         }
     }
 
