@@ -22,11 +22,6 @@ public struct AddressPool: Sendable, Hashable {
     /// How many there are to give, whether taken or not.
     public var size: Int { network.subnet.hosts.count - (network.subnet.hosts.contains(network.gateway.value) ? 1 : 0) }
 
-    /// Whether an address is one that the network's instances can have.
-    public func offers(_ address: IPv4Address) -> Bool {
-        network.subnet.hosts.contains(address.value) && address != network.gateway
-    }
-
     /// Takes the next free address after the last one given.
     ///
     /// As long as one is free, the search meets each taken one at most once; in a pool that is mostly empty it is one
@@ -52,7 +47,9 @@ public struct AddressPool: Sendable, Hashable {
     ///
     /// - Returns: Whether it was free and is one of the network's.
     @discardableResult
-    public mutating func take(_ address: IPv4Address) -> Bool { offers(address) && taken.insert(address).inserted }
+    public mutating func take(_ address: IPv4Address) -> Bool {
+        network.offers(address) && taken.insert(address).inserted
+    }
 
     /// Gives an address back; one that was not taken is left alone.
     public mutating func free(_ address: IPv4Address) { taken.remove(address) }

@@ -98,8 +98,7 @@ final class InstancesNetwork: Sendable {
     }
 
     private func isOn(_ network: Network, _ attachment: NetworkAttachment) -> Bool {
-        attachment.network == network.id && network.subnet.hosts.contains(attachment.address.value)
-            && attachment.address != network.gateway
+        attachment.network == network.id && network.offers(attachment.address)
     }
 
     // MARK: Devices

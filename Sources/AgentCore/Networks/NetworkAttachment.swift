@@ -20,7 +20,10 @@ public struct Network: Sendable, Hashable, Codable {
     /// Of Ethernet (RFC 894).
     public static let defaultMTU = 1500
 
-    /// `default`: an agent has one so far.
+    /// An agent has one so far.
+    public static let defaultID = "default"
+
+    /// As ``defaultID``, and what attachments name.
     public var id: String
     public var subnet: IPv4Subnet
     /// The host's own address, where instances find their gateway and their name server.
@@ -35,7 +38,7 @@ public struct Network: Sendable, Hashable, Codable {
     public var capacity: Int
 
     public init(
-        id: String = "default",
+        id: String = Network.defaultID,
         subnet: IPv4Subnet,
         gateway: IPv4Address,
         isolated: Bool = true,
@@ -50,6 +53,11 @@ public struct Network: Sendable, Hashable, Codable {
         self.mtu = mtu
         self.domain = domain
         self.capacity = capacity
+    }
+
+    /// Whether an address is one that its instances can have.
+    public func offers(_ address: IPv4Address) -> Bool {
+        subnet.hosts.contains(address.value) && address != gateway
     }
 }
 

@@ -3,15 +3,10 @@ import Synchronization
 /// Which instance has which address and which of the host's ports: from the moment its create is accepted, before
 /// anything is stored, until its delete is done.
 final class NetworkReservations: Sendable {
-    private struct Slot: Hashable {
-        let port: UInt16
-        let transport: PublishedPort.Transport
-    }
-
     private struct State {
         var pool: AddressPool?
         var addresses: [InstanceID: IPv4Address] = [:]
-        var ports: [Slot: InstanceName] = [:]
+        var ports: [PublishedPort.Key: InstanceName] = [:]
     }
 
     private let state: Mutex<State>
@@ -29,7 +24,7 @@ final class NetworkReservations: Sendable {
             if let pool = state.pool { state.pool = AddressPool(network: pool.network, last: last) }
             for instance in instances {
                 for port in instance.specification.publishedPorts {
-                    state.ports[Slot(port: port.hostPort, transport: port.transport)] = instance.name
+                    state.ports[port.key] = instance.name
                 }
                 guard let attachment = instance.attachment, attachment.network == state.pool?.network.id,
                     state.pool?.take(attachment.address) == true
@@ -45,11 +40,9 @@ final class NetworkReservations: Sendable {
     func takePorts(_ ports: [PublishedPort], for name: InstanceName) throws(AgentError) {
         let conflict = state.withLock { state -> (PublishedPort, InstanceName)? in
             for port in ports {
-                if let holder = state.ports[Slot(port: port.hostPort, transport: port.transport)] {
-                    return (port, holder)
-                }
+                if let holder = state.ports[port.key] { return (port, holder) }
             }
-            for port in ports { state.ports[Slot(port: port.hostPort, transport: port.transport)] = name }
+            for port in ports { state.ports[port.key] = name }
             return nil
         }
         if let (port, holder) = conflict { throw .portInUse(port, by: holder.rawValue) }
@@ -78,8 +71,7 @@ final class NetworkReservations: Sendable {
         state.withLock { state in
             if let address = state.addresses.removeValue(forKey: id) { state.pool?.free(address) }
             for port in ports {
-                let slot = Slot(port: port.hostPort, transport: port.transport)
-                if state.ports[slot] == name { state.ports[slot] = nil }
+                if state.ports[port.key] == name { state.ports[port.key] = nil }
             }
         }
     }

@@ -6,6 +6,21 @@ public struct PublishedPort: Sendable, Hashable, Codable {
         case udp
     }
 
+    /// What can be given away once on a host.
+    public struct Key: Sendable, Hashable, Comparable {
+        public var hostPort: UInt16
+        public var transport: Transport
+
+        public init(hostPort: UInt16, transport: Transport) {
+            self.hostPort = hostPort
+            self.transport = transport
+        }
+
+        public static func < (lhs: Key, rhs: Key) -> Bool {
+            (lhs.hostPort, lhs.transport.rawValue) < (rhs.hostPort, rhs.transport.rawValue)
+        }
+    }
+
     /// On every IPv4 address of the host: 1 to 65535.
     public var hostPort: UInt16
     /// Of the instance: 1 to 65535.
@@ -17,6 +32,9 @@ public struct PublishedPort: Sendable, Hashable, Codable {
         self.guestPort = guestPort
         self.transport = transport
     }
+
+    /// The host's side of it.
+    public var key: Key { Key(hostPort: hostPort, transport: transport) }
 }
 
 extension PublishedPort: LosslessStringConvertible {

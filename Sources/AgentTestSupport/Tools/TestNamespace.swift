@@ -55,23 +55,17 @@ public struct TestNamespace: Sendable {
         _ otherInterface: String,
         _ otherAddress: String
     ) async throws {
-        try await run(
-            "ip",
-            "link",
-            "add",
-            interface,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            otherInterface,
-            "netns",
-            other.name
-        )
+        try await addCable(interface, to: other, otherInterface)
         for (namespace, interface, address) in [(self, interface, address), (other, otherInterface, otherAddress)] {
             try await namespace.run("ip", "address", "add", address, "dev", interface)
             try await namespace.run("ip", "link", "set", interface, "up")
         }
+    }
+
+    /// A cable to another namespace, whose ends have no addresses and are down.
+    public func addCable(_ interface: String, to other: TestNamespace, _ otherInterface: String) async throws {
+        let ends = ["add", interface, "type", "veth", "peer", "name", otherInterface, "netns", other.name]
+        try await run(["ip", "link"] + ends)
     }
 
     private func remove() async throws {

@@ -97,8 +97,12 @@ import Testing
     }
 
     @Test func aHostThatDoesNotForwardIsToldHow() {
-        let error = refusal { try Self.survey(forwards: false).check(Self.configuration) }
-        #expect(error?.message.contains("net.ipv4.ip_forward=1") == true)
+        let survey = Self.survey([], [Self.route("10.100.0.0/16", "wg0")], forwards: false)
+        let error = refusal { try survey.check(Self.configuration) }
+        #expect(error?.code == "forwarding_off" && error?.message.contains("net.ipv4.ip_forward=1") == true)
+        #expect(survey.forwardingFinding.level == .error && Self.survey().forwardingFinding.level == .ok)
+        // What else is wrong is not hidden by it.
+        #expect(refusal { try survey.checkConflicts(Self.configuration) }?.code == "subnet_in_use")
     }
 
     @Test func theUplinkIsTheDefaultRouteWithTheSmallestMetric() throws {

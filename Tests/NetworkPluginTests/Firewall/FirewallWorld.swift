@@ -153,6 +153,12 @@ struct FirewallWorld: Sendable {
         )
     }
 
+    /// The devices that the kernel holds to the names of instances.
+    func admitted() async throws -> Set<String> {
+        let listing = try NftListing(try await host.run("nft", "-j", "list", "set", "bridge", "hypeman-hyp0", "ports"))
+        return Set(listing.sets.flatMap(\.elements).compactMap(\.text))
+    }
+
     /// All of the host's rules, as three programs list them.
     func listing() async throws -> String {
         try await host.rules().joined(separator: "\n")

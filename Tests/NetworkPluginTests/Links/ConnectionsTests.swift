@@ -78,9 +78,14 @@ import Testing
             let namespace = fixture.namespace
             try await Self.add("udp", from: "192.0.2.1", to: "198.51.100.2", port: 8080, in: namespace)
             try await Self.add("udp", from: "192.0.2.1", to: "198.51.100.2", port: 8081, in: namespace)
-            try await fixture.links.flushConnections(toPort: 8080, transport: .tcp)
+            func forget(_ transport: PublishedPort.Transport) async throws {
+                let port = PublishedPort(hostPort: 8080, guestPort: 80, transport: transport)
+                let forward = PortForward(port: port, address: IPv4Address(value: 0x0a64_0002))
+                try await fixture.links.flushConnections { forward.covers($0) }
+            }
+            try await forget(.tcp)
             #expect(try await Self.list(namespace).count == 2)
-            try await fixture.links.flushConnections(toPort: 8080, transport: .udp)
+            try await forget(.udp)
             let left = try await Self.list(namespace)
             #expect(left.count == 1 && left[0].contains("dport=8081"))
         }

@@ -50,25 +50,24 @@ import Testing
 
     @Test func aLimitIsChangedInPlaceAndLifted() async throws {
         try await LinkFixture.with { fixture in
-            let tap = fixture.tap(2)
+            var tap = fixture.tap(2)
             try await fixture.links.createTap(tap)
             let before = try await fixture.traces()
             for megabits in [10, 20, 20] {
                 let rate = BitRate(bitsPerSecond: megabits * 1_000_000)
-                let limits = BandwidthLimits(download: rate, upload: rate)
-                try await fixture.links.setLimits(tap: tap.name, ifb: tap.ifb, alias: tap.alias, limits)
+                tap.limits = BandwidthLimits(download: rate, upload: rate)
+                try await fixture.links.createTap(tap)
                 let qdiscs = try await fixture.namespace.run("tc", "qdisc")
                 let buckets = qdiscs.split(separator: "\n").filter { $0.contains("qdisc tbf 1: ") }
                 #expect(buckets.count == 2 && buckets.allSatisfy { $0.contains("rate \(megabits)Mbit") })
                 let filters = try await fixture.namespace.run("tc", "filter", "show", "dev", "htap2", "ingress")
                 #expect(filters.components(separatedBy: "Egress Redirect to device hifb2").count == 2)
             }
-            let download = BandwidthLimits(download: BitRate(bitsPerSecond: 1_000_000))
-            try await fixture.links.setLimits(tap: tap.name, ifb: tap.ifb, alias: tap.alias, download)
+            tap.limits = BandwidthLimits(download: BitRate(bitsPerSecond: 1_000_000))
+            try await fixture.links.createTap(tap)
             #expect(try await fixture.links.link(named: "hifb2") == nil)
-            for _ in 0..<2 {
-                try await fixture.links.setLimits(tap: tap.name, ifb: tap.ifb, alias: tap.alias, BandwidthLimits())
-            }
+            tap.limits = BandwidthLimits()
+            for _ in 0..<2 { try await fixture.links.createTap(tap) }
             #expect(try await fixture.traces() == before)
         }
     }

@@ -31,7 +31,7 @@ import Testing
             let neighbours = try await fixture.namespace.run("ip", "neigh")
             #expect(neighbours.contains("10.100.0.2 dev hbr0 lladdr 02:68:0a:64:00:02 PERMANENT"))
             #expect(try await fixture.namespace.run("cat", "/proc/sys/net/ipv6/conf/htap2/disable_ipv6") == "1\n")
-            #expect(try await fixture.links.isInUse(tap: "htap2") == false)
+            #expect(try await fixture.links.link(named: "htap2")?.hasCarrier == false)
         }
     }
 
@@ -41,7 +41,7 @@ import Testing
             let tap = fixture.tap(2)
             let index = try await fixture.links.createTap(tap)
             let guest = try await Guest.open(tap, in: fixture)
-            #expect(try await fixture.links.isInUse(tap: "htap2"))
+            #expect(try await fixture.links.link(named: "htap2")?.hasCarrier == true)
             try await namespace.run("ip", "link", "set", "htap2", "nomaster", "down")
             try await namespace.run("ip", "link", "set", "htap2", "mtu", "1300")
             try await namespace.run("ip", "neigh", "del", "10.100.0.2", "dev", "hbr0")
@@ -53,7 +53,7 @@ import Testing
             for expected in ["master hbr0", "learning off", "isolated off", "mtu 1500", "LOWER_UP"] {
                 #expect(link.contains(expected))
             }
-            #expect(try await fixture.links.isInUse(tap: "htap2"))
+            #expect(try await fixture.links.link(named: "htap2")?.hasCarrier == true)
             withExtendedLifetime(guest) {}
         }
     }
@@ -127,12 +127,12 @@ import Testing
                 let tap = fixture.tap(2 + number % 7, limits: number % 3 == 0 ? Self.limits : BandwidthLimits())
                 try await fixture.links.createTap(tap)
                 let guest = number % 5 == 0 ? try await Guest.open(tap, in: fixture) : nil
-                try await fixture.links.removeTap(named: tap.name, ifb: tap.ifb)
+                try await fixture.links.removeTap(named: tap.name, address: tap.address, ifb: tap.ifb)
                 withExtendedLifetime(guest) {}
             }
             let after = try await fixture.traces()
             #expect(after == before)
-            try await fixture.links.removeTap(named: "htap2", ifb: "hifb2")
+            try await fixture.links.removeTap(named: "htap2", address: nil, ifb: "hifb2")
         }
     }
 

@@ -180,19 +180,7 @@ struct ForeignGuest {
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script.string)
         try await TestNamespace.with { namespace in
             let port = "p\(UUID().uuidString.prefix(8))"
-            try await fixture.namespace.run(
-                "ip",
-                "link",
-                "add",
-                port,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "eth0",
-                "netns",
-                namespace.name
-            )
+            try await fixture.namespace.addCable(port, to: namespace, "eth0")
             try await fixture.namespace.run("ip", "link", "set", port, "master", bridge, "up")
             try await namespace.run("ip", "link", "set", "eth0", "address", mac.description, "up")
             try await body(ForeignGuest(namespace: namespace, script: script))

@@ -38,23 +38,7 @@ import Testing
     @Test func otherNamesAreForwardedToTheConfiguredServer() async throws {
         try await NameServiceFixture.with { fixture in
             try await TestNamespace.with { outside in
-                try await fixture.namespace.run(
-                    "ip",
-                    "link",
-                    "add",
-                    "up0",
-                    "type",
-                    "veth",
-                    "peer",
-                    "name",
-                    "eth0",
-                    "netns",
-                    outside.name
-                )
-                try await fixture.namespace.run("ip", "address", "add", "10.8.0.2/24", "dev", "up0")
-                try await fixture.namespace.run("ip", "link", "set", "up0", "up")
-                try await outside.run("ip", "address", "add", "10.8.0.1/24", "dev", "eth0")
-                try await outside.run("ip", "link", "set", "eth0", "up")
+                try await fixture.namespace.connect("up0", "10.8.0.2/24", to: outside, "eth0", "10.8.0.1/24")
                 try await ForeignServer.with(
                     in: outside,
                     // It would answer for instances, too, if it were asked.

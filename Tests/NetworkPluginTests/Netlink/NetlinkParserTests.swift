@@ -71,7 +71,7 @@ import Testing
                     within: reply.payload,
                     depth: 3
                 )
-                _ = (Link(reply), Neighbour(reply), RouteEntry(reply), Connection(reply), NftMessages.keys(in: reply))
+                _ = (Link(reply), ForwardingEntry(reply), RouteEntry(reply), Connection(reply))
                 _ = reply.failure(purpose: "test")
             }
         }

@@ -2,10 +2,10 @@ public import AgentCore
 import Glibc
 
 extension BridgeNetwork {
-    /// Looks at the host; changes nothing.
-    func survey() async throws -> HostSurvey {
+    /// Looks at the host, whose devices are these; changes nothing.
+    func survey(of found: [Link]) async throws -> HostSurvey {
         let addresses = Dictionary(grouping: try await links.addresses(), by: \.link)
-        let devices = try await links.links().map { link in
+        let devices = found.map { link in
             HostSurvey.Device(
                 name: link.name,
                 kind: link.kind,
@@ -70,9 +70,10 @@ extension BridgeNetwork {
     public func findings() async -> [HostFinding] {
         var findings: [HostFinding] = []
         do {
-            let survey = try await survey()
+            let survey = try await survey(of: links.links())
+            findings.append(survey.forwardingFinding)
             do throws(AgentError) {
-                try survey.check(configuration)
+                try survey.checkConflicts(configuration)
                 findings.append(
                     HostFinding(.ok, "subnet", "\(configuration.subnet) is free for '\(configuration.bridge)'")
                 )

@@ -56,7 +56,7 @@ public final class BridgeNetwork: NetworkBackend {
     public func attachment(at address: IPv4Address) -> NetworkAttachment {
         let names = DeviceNames(address: address)
         return NetworkAttachment(
-            network: "default",
+            network: Network.defaultID,
             address: address,
             mac: MACAddress(derivedFrom: address),
             tap: names.tap
@@ -67,7 +67,8 @@ public final class BridgeNetwork: NetworkBackend {
 
     public func reconcile(_ endpoints: [NetworkEndpoint]) async throws {
         try await turn.withTurn {
-            let survey = try await survey()
+            let devices = try await links.links()
+            let survey = try await survey(of: devices)
             try survey.check(configuration)
             let uplink = try survey.uplink(for: configuration)
             let isNew = state.withLock { $0.prepared == nil }
@@ -76,7 +77,7 @@ public final class BridgeNetwork: NetworkBackend {
                 throw AgentError(.unavailable, code: "host_not_ready", "\(missing.subject): \(missing.message)\(fix)")
             }
             do {
-                try await bringInLine(endpoints, uplink: uplink)
+                try await bringInLine(endpoints, uplink: uplink, devices: devices)
             } catch {
                 // A host that never had this network is left as it was found.
                 if survey.devices.allSatisfy({ $0.name != configuration.bridge }) { await removeAll() }
@@ -85,7 +86,11 @@ public final class BridgeNetwork: NetworkBackend {
         }
     }
 
-    private func bringInLine(_ endpoints: [NetworkEndpoint], uplink: HostSurvey.Device?) async throws {
+    private func bringInLine(
+        _ endpoints: [NetworkEndpoint],
+        uplink: HostSurvey.Device?,
+        devices: [Link]
+    ) async throws {
         let mtu = uplink.map(\.mtu) ?? Network.defaultMTU
         let (before, known) = state.withLock { ($0.prepared, $0.mtu == mtu ? $0.endpoints : [:]) }
         let bridge = try await links.createBridge(bridge(mtu: mtu))
@@ -94,7 +99,9 @@ public final class BridgeNetwork: NetworkBackend {
             logger.warning("the firewall's rules were changed by others, and are right again")
         }
         let prepared = Prepared(uplink: uplink, bridge: bridge.index, firewall: firewall)
-        let present = try await removeStrangers(keeping: Set(endpoints.map(\.attachment.tap)), bridge: bridge.index)
+        let ours = devices.filter { mark.isOnPort($0.alias) }
+        try await removeStrangers(in: ours, keeping: Set(endpoints.map(\.attachment.tap)))
+        let present = Set(ours.filter { $0.master == bridge.index && $0.isUp }.map(\.name))
         for endpoint in endpoints
         where known[endpoint.attachment.tap] != endpoint || !present.contains(endpoint.attachment.tap) {
             try await links.createTap(tap(for: endpoint, bridge: bridge.index, mtu: mtu))
@@ -108,22 +115,21 @@ public final class BridgeNetwork: NetworkBackend {
         }
     }
 
-    /// Removes devices that carry this network's mark and belong to no endpoint.
-    ///
-    /// - Returns: Those that are there and on the bridge.
-    @discardableResult
-    private func removeStrangers(keeping taps: Set<String>, bridge: Int32?) async throws -> Set<String> {
-        let ours = try await links.links().filter { mark.isOnPort($0.alias) }
+    /// Removes, of the devices that carry this network's mark, those that belong to no endpoint.
+    private func removeStrangers(in ours: [Link], keeping taps: Set<String>) async throws {
         let kept = Set(taps.flatMap { [$0, DeviceNames.ifb(of: $0)] })
         for link in ours where !kept.contains(link.name) {
             logger.warning("removing a device of no instance", metadata: ["device": "\(link.name)"])
             if link.kind == "tun" {
-                try await links.removeTap(named: link.name, ifb: DeviceNames.ifb(of: link.name))
+                try await links.removeTap(
+                    named: link.name,
+                    address: DeviceNames(tap: link.name)?.address,
+                    ifb: DeviceNames.ifb(of: link.name)
+                )
             } else {
                 try await links.removeLink(named: link.name)
             }
         }
-        return Set(ours.filter { $0.master == bridge && $0.isUp }.map(\.name))
     }
 
     // MARK: One instance
@@ -137,14 +143,6 @@ public final class BridgeNetwork: NetworkBackend {
                     .unavailable,
                     code: "network_not_ready",
                     "the network is not set up; see the agent's log"
-                )
-            }
-            guard before[tap] != nil || before.count < BridgeConfiguration.maximumPorts else {
-                throw AgentError(
-                    .quotaExceeded,
-                    code: "bridge_full",
-                    "instance '\(endpoint.name)' cannot be attached: the bridge '\(configuration.bridge)' has "
-                        + "\(BridgeConfiguration.maximumPorts) ports and all are taken; stop another instance first"
                 )
             }
             do {
@@ -177,14 +175,19 @@ public final class BridgeNetwork: NetworkBackend {
     /// - Returns: What could not be removed, and why.
     @discardableResult
     private func remove(_ endpoint: NetworkEndpoint, from firewall: Firewall) async -> [any Error] {
-        let tap = endpoint.attachment.tap
+        let (tap, address) = (endpoint.attachment.tap, endpoint.attachment.address)
         return await attempts([
             ("ports", { try await firewall.unpublish(endpoint.attachment) }),
-            ("device", { [links] in try await links.removeTap(named: tap, ifb: DeviceNames.ifb(of: tap)) }),
+            (
+                "device",
+                { [links] in
+                    try await links.removeTap(named: tap, address: address, ifb: DeviceNames.ifb(of: tap))
+                }
+            ),
             ("admission", { try await firewall.expel(endpoint.attachment) }),
             ("name", { [names] in try await names.remove(endpoint) }),
             // Else the next owner of the address inherits the connections of this one.
-            ("connections", { [links] in try await links.flushConnections(of: endpoint.attachment.address) }),
+            ("connections", { [links] in try await links.flushConnections(of: address) }),
         ])
     }
 
@@ -210,7 +213,7 @@ public final class BridgeNetwork: NetworkBackend {
 
     public func tearDown() async throws {
         try await turn.withTurn {
-            let used = try await links.links().filter { mark.isOnPort($0.alias) && $0.kind == "tun" && $0.hasCarrier }
+            let used = try await marked().filter { $0.kind == "tun" && $0.hasCarrier }
             guard used.isEmpty else {
                 throw AgentError(
                     .invalidState,
@@ -232,7 +235,7 @@ public final class BridgeNetwork: NetworkBackend {
         }
         return await attempts([
             ("name service", { [names] in try await names.stop() }),
-            ("devices", { [self] in try await removeStrangers(keeping: [], bridge: nil) }),
+            ("devices", { [self] in try await removeStrangers(in: marked(), keeping: []) }),
             // Before the bridge: a setting of its own is put back.
             ("firewall", { [self] in try await (present ?? firewall(nil)).remove() }),
             (
@@ -243,6 +246,11 @@ public final class BridgeNetwork: NetworkBackend {
                 }
             ),
         ])
+    }
+
+    /// The devices that carry this network's mark.
+    private func marked() async throws -> [Link] {
+        try await links.links().filter { mark.isOnPort($0.alias) }
     }
 
     /// Leaves everything as it is, for the next life of the agent.

@@ -2,16 +2,24 @@ import AgentCore
 
 /// What an instance's devices are called: after its address, so that no two share one, whichever agent made them.
 struct DeviceNames: Sendable, Hashable {
-    /// The address as eight hexadecimal digits.
-    private let number: String
+    private static let prefix = "hyptap"
+    let address: IPv4Address
 
-    init(address: IPv4Address) {
-        let digits = String(address.value, radix: 16)
-        number = String(repeating: "0", count: 8 - digits.count) + digits
+    init(address: IPv4Address) { self.address = address }
+
+    /// Those that a TAP is one of; nil if it isn't called so.
+    init?(tap: String) {
+        guard tap.hasPrefix(Self.prefix), let value = UInt32(tap.dropFirst(Self.prefix.count), radix: 16) else {
+            return nil
+        }
+        address = IPv4Address(value: value)
     }
 
-    /// What the VMM opens.
-    var tap: String { "hyptap\(number)" }
+    /// What the VMM opens: the address is eight hexadecimal digits.
+    var tap: String {
+        let digits = String(address.value, radix: 16)
+        return Self.prefix + String(repeating: "0", count: 8 - digits.count) + digits
+    }
 
     /// What the instance's uploads go through where they are limited.
     static func ifb(of tap: String) -> String { tap.replacing("tap", with: "ifb", maxReplacements: 1) }

@@ -70,7 +70,7 @@ struct HostSurvey: Sendable, Hashable {
         return names.isEmpty ? "(there is none that is up)" : names.joined(separator: ", ")
     }
 
-    /// Refuses a configuration that would break something that is there already.
+    /// Refuses a host that the bridge cannot be on.
     ///
     /// - Throws: `invalidState` with what is in the way and what to set instead.
     func check(_ configuration: BridgeConfiguration) throws(AgentError) {
@@ -78,10 +78,24 @@ struct HostSurvey: Sendable, Hashable {
             throw AgentError(
                 .invalidState,
                 code: "forwarding_off",
-                "this host does not forward packets; run `sysctl -w net.ipv4.ip_forward=1`, and write "
-                    + "`net.ipv4.ip_forward = 1` into /etc/sysctl.d/60-hypeman.conf to keep it"
+                "this host does not forward packets; run `\(Self.forwardingFix)`"
             )
         }
+        try checkConflicts(configuration)
+    }
+
+    private static let forwardingFix =
+        "echo net.ipv4.ip_forward=1 > /etc/sysctl.d/60-hypeman.conf && sysctl --system"
+
+    var forwardingFinding: HostFinding {
+        let subject = "net.ipv4.ip_forward"
+        guard !forwards else { return HostFinding(.ok, subject, "is on") }
+        let message = "is off: instances reach nothing beyond the host, and the agent does not set up their network"
+        return HostFinding(.error, subject, message, fix: Self.forwardingFix)
+    }
+
+    /// Refuses a configuration that would break something that is there already.
+    func checkConflicts(_ configuration: BridgeConfiguration) throws(AgentError) {
         if let bridge = devices.first(where: { $0.name == configuration.bridge }) { try check(bridge, configuration) }
         let others = routes.filter { $0.destination.prefixLength > 0 && $0.device != configuration.bridge }
         if let route = others.first(where: { $0.destination.overlaps(configuration.subnet) }) {

@@ -36,16 +36,11 @@ extension Firewall {
         let isolated = rules.isolated
         do {
             return try await network.run {
-                let forwarding = try Sysctl.get("net/ipv4/ip_forward") == "1"
-                let bridged = try Sysctl.get("net/bridge/bridge-nf-call-iptables") == "1"
-                return FirewallFindings.settings(
-                    isForwarding: forwarding,
-                    isBridgeFiltered: bridged,
-                    isolated: isolated
-                )
+                let setting = try Sysctl.get(FirewallFindings.bridgeSetting) == "1"
+                return FirewallFindings.settings(isBridgeFiltered: setting, isolated: isolated)
             }
         } catch {
-            return [HostFinding(.error, "net.ipv4.ip_forward", "cannot be read: \(error)")]
+            return [HostFinding(.error, FirewallFindings.bridgeSubject, "cannot be read: \(error)")]
         }
     }
 
@@ -65,28 +60,20 @@ extension Firewall {
 
 /// What is worth saying about rules and settings; pure.
 enum FirewallFindings {
-    static func settings(isForwarding: Bool, isBridgeFiltered: Bool, isolated: Bool) -> [HostFinding] {
-        var findings = [
-            isForwarding
-                ? HostFinding(.ok, "net.ipv4.ip_forward", "is on")
-                : HostFinding(
-                    .error,
-                    "net.ipv4.ip_forward",
-                    "is off: instances reach nothing beyond the host",
-                    fix: "echo net.ipv4.ip_forward=1 > /etc/sysctl.d/60-hypeman.conf && sysctl --system"
-                )
-        ]
-        if isBridgeFiltered && isolated {
-            findings.append(
-                HostFinding(
-                    .warning,
-                    "net.bridge.bridge-nf-call-iptables",
-                    "is on: instances do not reach one another's published ports, all else works",
-                    fix: "sysctl net.bridge.bridge-nf-call-iptables=0, unless another program needs it"
-                )
+    /// Whether iptables sees what a bridge forwards, too (br_netfilter).
+    static let bridgeSetting = "net/bridge/bridge-nf-call-iptables"
+    static let bridgeSubject = bridgeSetting.replacing("/", with: ".")
+
+    static func settings(isBridgeFiltered: Bool, isolated: Bool) -> [HostFinding] {
+        guard isBridgeFiltered && isolated else { return [] }
+        return [
+            HostFinding(
+                .warning,
+                bridgeSubject,
+                "is on: instances do not reach one another's published ports, all else works",
+                fix: "sysctl \(bridgeSubject)=0, unless another program needs it"
             )
-        }
-        return findings
+        ]
     }
 
     /// Chains beside iptables' that drop what ours accept: every chain of a hook is asked, and one refusal is enough.

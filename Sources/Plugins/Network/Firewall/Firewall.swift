@@ -19,7 +19,7 @@ final class Firewall: Sendable {
     private let packets: PacketFilter
     private let links: HostLinks
     private let turns = FairSemaphore(width: 1)
-    private let forwards = Mutex<[PortForward.Key: PortForward]>([:])
+    private let forwards = Mutex<[PublishedPort.Key: PortForward]>([:])
 
     /// - Parameters:
     ///   - configuration: The bridge's.
@@ -54,15 +54,6 @@ final class Firewall: Sendable {
         }
     }
 
-    /// Whether the host has all of it; what is missing or changed, ``install(_:)`` mends.
-    func isComplete() async throws -> Bool {
-        try await turns.withTurn {
-            let wanted = forwards.withLock { Array($0.values) }
-            guard try await frames.holds(frames.admitted) else { return false }
-            return rules.isComplete(in: try await packets.saved(), forwards: wanted)
-        }
-    }
-
     /// Removes everything: afterwards the host's rules are, byte for byte, what they were before.
     ///
     /// Idempotent.
@@ -76,9 +67,6 @@ final class Firewall: Sendable {
     }
 
     // MARK: Instances
-
-    /// Those that may send.
-    var admitted: [FrameRules.Admission] { frames.admitted }
 
     /// Lets an instance send in its own name.
     ///
@@ -135,18 +123,13 @@ final class Firewall: Sendable {
     }
 
     /// Whether a program of this host listens on a port, at any IPv4 address, or another rule leads it elsewhere.
-    func portInUse(_ port: PublishedPort) async throws -> Bool {
-        let key = PortForward.Key(hostPort: port.hostPort, transport: port.transport)
-        return try await isTaken(key, packets.saved())
-    }
-
-    private func isTaken(_ key: PortForward.Key, _ saved: SavedRules) async throws -> Bool {
+    private func isTaken(_ key: PublishedPort.Key, _ saved: SavedRules) async throws -> Bool {
         if rules.isTranslatedByOthers(key, in: saved) { return true }
         return try await network.run { try ListeningSockets.contain(key) }
     }
 
     /// Replaces what leads to one address.
-    private func change(_ address: IPv4Address, to wanted: [PortForward.Key: PortForward]) async throws {
+    private func change(_ address: IPv4Address, to wanted: [PublishedPort.Key: PortForward]) async throws {
         let present = forwards.withLock { $0 }
         let old = Set(present.values.filter { $0.address == address })
         let new = Set(wanted.values)

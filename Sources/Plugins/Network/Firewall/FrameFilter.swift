@@ -22,9 +22,6 @@ final class FrameFilter: Sendable {
         sets = NftSets(network: network)
     }
 
-    /// Who may send.
-    var admitted: [FrameRules.Admission] { state.withLock { Array($0.admissions.values) } }
-
     /// Makes these, and nobody else, the instances that may send.
     ///
     /// - Returns: Whether anything had to be done for it.
@@ -35,7 +32,7 @@ final class FrameFilter: Sendable {
     }
 
     /// Whether the table is as it was loaded, with these instances in it.
-    func holds(_ admissions: [FrameRules.Admission]) async throws -> Bool {
+    private func holds(_ admissions: [FrameRules.Admission]) async throws -> Bool {
         guard let expected = state.withLock({ $0.rules }), let listing = try await listing() else { return false }
         return listing.rules == expected && FrameRules.elements(in: listing) == FrameRules.elements(of: admissions)
     }

@@ -11,14 +11,14 @@ enum ListeningSockets {
     /// Whether somebody has a port on any of this host's IPv4 addresses; blocking, in the thread's own namespace.
     ///
     /// Also on 127.0.0.1 alone: a published port is taken there, too.
-    static func contain(_ key: PortForward.Key) throws -> Bool {
+    static func contain(_ key: PublishedPort.Key) throws -> Bool {
         for file in [key.transport.rawValue, key.transport.rawValue + "6"] {
             if try contain(key, path: FilePath("/proc/thread-self/net/\(file)")) { return true }
         }
         return false
     }
 
-    private static func contain(_ key: PortForward.Key, path: FilePath) throws -> Bool {
+    private static func contain(_ key: PublishedPort.Key, path: FilePath) throws -> Bool {
         let file: FileDescriptor
         do {
             file = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
@@ -46,7 +46,7 @@ enum ListeningSockets {
     }
 
     /// Whether a line, `sl: LOCAL:PORT REMOTE:PORT STATE …` in hexadecimal, is about a socket that has a port.
-    static func isListening(_ line: String, on key: PortForward.Key) -> Bool {
+    static func isListening(_ line: String, on key: PublishedPort.Key) -> Bool {
         let fields = line.split(separator: " ", maxSplits: 4)
         guard fields.count >= 4, UInt8(fields[3], radix: 16) == state(key.transport) else { return false }
         let local = fields[1].split(separator: ":")

@@ -1,11 +1,6 @@
 import AgentCore
 
 extension PacketRules {
-    /// Whether a host has all of it, and our jumps first.
-    func isComplete(in saved: SavedRules, forwards: [PortForward]) -> Bool {
-        Chain.allCases.allSatisfy { isRight($0, in: saved, forwards: forwards) && hasRightJump(to: $0, in: saved) }
-    }
-
     /// What `iptables-restore --noflush` needs to read to make a host have all of it; nil if it has.
     ///
     /// Each table is changed in one transaction. Only our own chains are emptied, and only our own jumps are moved.
@@ -59,7 +54,7 @@ extension PacketRules {
     }
 
     /// Whether another rule of the host translates what comes to a port.
-    func isTranslatedByOthers(_ key: PortForward.Key, in saved: SavedRules) -> Bool {
+    func isTranslatedByOthers(_ key: PublishedPort.Key, in saved: SavedRules) -> Bool {
         let port = "--dport \(key.hostPort) "
         return (saved.tables[Table.nat.rawValue] ?? [:]).contains { chain, content in
             chain != name(.published)

@@ -53,7 +53,7 @@ extension NetlinkSocket {
                     + "\(own.address)/\(own.prefixLength): remove that address, or run 'hypeman-agent network teardown'"
             )
         }
-        try LinkIPv6.disable(on: bridge.name)
+        try disableIPv6(on: bridge.name)
         var messages = [
             LinkMessages.change(bridge.name, "set up the bridge") { message in
                 message.put(IFLA_MTU, UInt32(bridge.mtu))

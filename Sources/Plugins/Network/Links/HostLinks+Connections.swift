@@ -11,14 +11,6 @@ extension HostLinks {
         try await flushConnections { $0.original.involves(address) || $0.reply.involves(address) }
     }
 
-    /// Forgets all tracked IPv4 connections that were made to a port, whatever they were translated to.
-    ///
-    /// Else UDP goes on to where a published port led before, as long as packets come.
-    func flushConnections(toPort port: UInt16, transport: PublishedPort.Transport) async throws {
-        let number = UInt8(transport == .tcp ? IPPROTO_TCP : IPPROTO_UDP)
-        try await flushConnections { $0.original.destinationPort == port && $0.original.transport == number }
-    }
-
     /// Forgets the tracked IPv4 connections that are meant.
     func flushConnections(where isMeant: @escaping @Sendable (Connection) -> Bool) async throws {
         try await perform(.netfilter) { socket in

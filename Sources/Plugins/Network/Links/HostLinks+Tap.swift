@@ -25,23 +25,28 @@ extension HostLinks {
 
     /// Removes a TAP, with its forwarding and neighbour entry, and the device for its upload limit.
     ///
-    /// Also while a VMM has it open, which then reads nothing any more. Nothing happens where there is none.
-    func removeTap(named name: String, ifb: String) async throws {
+    /// Also while a VMM has it open, which then reads nothing any more. Nothing happens where there is none. No table is
+    /// read for it: those grow with the number of instances.
+    ///
+    /// - Parameters:
+    ///   - name: Of the TAP.
+    ///   - address: The instance's; nil if it is not known, then the neighbour entry stays.
+    ///   - ifb: Of the device for its limit.
+    /// - Throws: As the others.
+    func removeTap(named name: String, address: IPv4Address?, ifb: String) async throws {
         try await route { socket in
             if let link = try socket.link(named: name), link.kind == "tun" {
-                if let bridge = link.master {
-                    try socket.removeNeighbours(ofPort: link.index, onBridge: bridge)
+                // The forwarding entry vanishes with the port; that of the host's table belongs to the bridge.
+                if let bridge = link.master, let address {
+                    try socket.send(
+                        PortMessages.neighbour(RTM_DELNEIGH, address, nil, bridge: bridge),
+                        tolerating: [.noSuchFileOrDirectory]
+                    )
                 }
                 try socket.removeLink(named: name)
             }
             if try socket.link(named: ifb)?.kind == "ifb" { try socket.removeLink(named: ifb) }
         }
-    }
-
-    /// Whether a process has the TAP open; false if there is none of that name.
-    func isInUse(tap name: String) async throws -> Bool {
-        // A TAP has carrier as long as a descriptor is attached to it (drivers/net/tun.c in the kernel).
-        try await link(named: name)?.hasCarrier ?? false
     }
 }
 
@@ -55,7 +60,7 @@ extension NetlinkSocket {
         link.mtu = tap.mtu
         do {
             try device.setOwner(tap.owner, group: tap.group)
-            try LinkIPv6.disable(on: tap.name)
+            try disableIPv6(on: tap.name)
             try send(PortMessages.attach(tap, index: link.index))
             try setLimits(tap.limits, tap: link, ifb: tap.ifb, alias: tap.alias, isNew: true)
             try device.persist()
@@ -95,7 +100,7 @@ extension NetlinkSocket {
             let device = try TapDevice(tap.name, isNew: false)
             try device.setOwner(tap.owner, group: tap.group)
         }
-        try LinkIPv6.disable(on: tap.name)
+        try disableIPv6(on: tap.name)
         if link.master == tap.bridge {
             for stale in try forwardingEntries(ofPort: link.index) where stale.mac != tap.mac {
                 try send(PortMessages.forwarding(RTM_DELNEIGH, stale.mac, port: tap.name, index: link.index))
@@ -121,16 +126,4 @@ extension NetlinkSocket {
     /// Five seconds in all, where a process needs a millisecond.
     private static var releaseAttempts: Int { 5000 }
     private static var releaseInterval: UInt32 { 1000 }
-
-    /// The forwarding entries vanish with the port; those of the host's table belong to the bridge and are told by
-    /// their MAC.
-    fileprivate mutating func removeNeighbours(ofPort index: Int32, onBridge bridge: Int32) throws {
-        let macs = Set(try forwardingEntries(ofPort: index).map(\.mac))
-        guard !macs.isEmpty else { return }
-        let addresses = try permanentNeighbours(onBridge: bridge).filter { macs.contains($0.mac) }.compactMap(\.address)
-        try send(
-            addresses.map { PortMessages.neighbour(RTM_DELNEIGH, $0, nil, bridge: bridge) },
-            tolerating: [.noSuchFileOrDirectory]
-        )
-    }
 }

@@ -19,14 +19,6 @@ struct HostLinks: Sendable {
         try await route { try $0.link(named: name) }
     }
 
-    /// The IPv4 addresses of a link; none if there is no such link.
-    func addresses(ofLink name: String) async throws -> [LinkAddress] {
-        try await route { socket in
-            guard let link = try socket.link(named: name) else { return [] }
-            return try socket.addresses(ofLink: link.index)
-        }
-    }
-
     /// All IPv4 addresses of the host, with the numbers of their links.
     func addresses() async throws -> [(link: Int32, address: LinkAddress)] {
         try await route { try $0.addresses() }
@@ -35,11 +27,6 @@ struct HostLinks: Sendable {
     /// The IPv4 routes of the main table that lead to an interface.
     func routes() async throws -> [Route] {
         try await route { try $0.routes() }
-    }
-
-    /// The way out: of those to everywhere the one with the lowest metric.
-    func defaultRoute() async throws -> Route? {
-        try await routes().filter { $0.subnet.prefixLength == 0 }.min { $0.metric < $1.metric }
     }
 
     /// Removes a link, with all that belongs to it; nothing happens if there is none.

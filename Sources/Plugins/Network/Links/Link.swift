@@ -16,7 +16,8 @@ struct Link: Sendable, Hashable {
     /// The bridge that it is a port of.
     var master: Int32?
     var isUp: Bool
-    /// Whether there is something at the other end: of a TAP, a process that has it open.
+    /// Whether there is something at the other end: of a TAP, a process that has it open (drivers/net/tun.c in the
+    /// kernel).
     var hasCarrier: Bool
     /// Of a TAP: who may open it, where that is not everybody with CAP_NET_ADMIN alone.
     var owner: uid_t?

@@ -1,7 +1,6 @@
 import AgentCore
 import CNetwork
 import Glibc
-import SystemPackage
 
 /// What all kinds of links have in common.
 extension NetlinkSocket {
@@ -59,40 +58,19 @@ extension NetlinkSocket {
         return link
     }
 
+    /// Turns IPv6 off on one link, where the kernel has it: netlink has no message for that.
+    ///
+    /// (disable_ipv6, in the kernel's Documentation/networking/ip-sysctl.rst.)
+    func disableIPv6(on name: String) throws {
+        try Sysctl.set("net/ipv6/conf/\(name)/disable_ipv6", to: "1")
+    }
+
     /// Removes a link that was just made, as something behind it failed.
     mutating func takeBack(_ link: Link, after failure: any Error) throws {
         do {
             try removeLink(named: link.name)
         } catch {
             throw AgentError(.unavailable, "the link '\(link.name)' is left behind (\(error))", cause: failure)
-        }
-    }
-}
-
-/// IPv6 on one link (the kernel's Documentation/networking/ip-sysctl.rst).
-enum LinkIPv6 {
-    /// Turns it off, where the kernel has it: netlink has no message for that.
-    ///
-    /// /proc/sys/net is that of the thread's network namespace, and CAP_NET_ADMIN may write to it.
-    static func disable(on name: String) throws {
-        let path = "/proc/sys/net/ipv6/conf/\(name)/disable_ipv6"
-        do {
-            let file = try FileDescriptor.open(FilePath(path), .readWrite, options: .closeOnExec)
-            try file.closeAfter {
-                let current = try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1) { buffer in
-                    try file.read(into: UnsafeMutableRawBufferPointer(buffer)) == 1 ? buffer[0] : 0
-                }
-                guard current != UInt8(ascii: "1") else { return }
-                try file.writeAll(toAbsoluteOffset: 0, "1\n".utf8)
-            }
-        } catch Errno.noSuchFileOrDirectory {
-            return
-        } catch {
-            throw AgentError(
-                .permissionDenied,
-                "cannot turn off IPv6 on '\(name)' by writing 1 to \(path): /proc/sys/net must be writable",
-                cause: error
-            )
         }
     }
 }

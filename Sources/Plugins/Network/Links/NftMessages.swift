@@ -20,28 +20,6 @@ enum NftMessages {
         return message
     }
 
-    static func list(_ set: String, table: String, family: UInt8) -> NetlinkMessage {
-        var message = message(
-            NFT_MSG_GETSETELEM,
-            flags: 0,
-            family: family,
-            purpose: "list the set '\(set)' of the table '\(table)'"
-        )
-        message.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, text: table)
-        message.put(NFTA_SET_ELEM_LIST_SET.rawValue, text: set)
-        return message
-    }
-
-    /// The keys in one answer to ``list(_:table:family:)``.
-    static func keys(in reply: NetlinkReply) -> [[UInt8]]? {
-        var keys: [[UInt8]] = []
-        reply.attributes(after: nfgenmsg.self).nested(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)?.forEach { _, element in
-            let key = NetlinkAttributes(element).nested(NFTA_SET_ELEM_KEY.rawValue)
-            if let value = key?[NFTA_DATA_VALUE.rawValue] { keys.append(Array(value)) }
-        }
-        return keys
-    }
-
     private static func message(
         _ type: nf_tables_msg_types,
         flags: Int32,

@@ -61,16 +61,6 @@ struct NftSets: Sendable {
         }
     }
 
-    /// The keys of a set's elements, in no order.
-    ///
-    /// - Throws: `notFound` if there is no such table or set.
-    func elements(of set: String, table: String) async throws -> [[UInt8]] {
-        let message = NftMessages.list(set, table: table, family: family)
-        return try await links.perform(.netfilter) { socket in
-            try socket.dump(message, NftMessages.keys).flatMap { $0 }
-        }
-    }
-
     private static let attempts = 16
 }
 

@@ -45,13 +45,7 @@ enum PortMessages {
         header.ndm_ifindex = index
         header.ndm_state = UInt16(NUD_NOARP)
         header.ndm_flags = UInt8(NTF_MASTER | NTF_STICKY)
-        let isNew = type == RTM_NEWNEIGH
-        var message = NetlinkMessage(
-            type,
-            flags: isNew ? NLM_F_CREATE | NLM_F_REPLACE : 0,
-            header: header,
-            purpose: "\(isNew ? "set" : "remove") the forwarding entry of \(mac) at '\(port)'"
-        )
+        var message = entry(type, header, "the forwarding entry of \(mac) at '\(port)'")
         message.put(NDA_LLADDR, bytes: mac.bytes)
         return message
     }
@@ -62,15 +56,19 @@ enum PortMessages {
         header.ndm_family = UInt8(AF_INET)
         header.ndm_ifindex = bridge
         header.ndm_state = UInt16(NUD_PERMANENT)
-        let isNew = type == RTM_NEWNEIGH
-        var message = NetlinkMessage(
-            type,
-            flags: isNew ? NLM_F_CREATE | NLM_F_REPLACE : 0,
-            header: header,
-            purpose: "\(isNew ? "set" : "remove") the neighbour entry of \(address)"
-        )
+        var message = entry(type, header, "the neighbour entry of \(address)")
         message.put(NDA_DST, bytes: address.bytes)
         if let mac { message.put(NDA_LLADDR, bytes: mac.bytes) }
         return message
+    }
+
+    private static func entry(_ type: Int, _ header: ndmsg, _ what: String) -> NetlinkMessage {
+        let isNew = type == RTM_NEWNEIGH
+        return NetlinkMessage(
+            type,
+            flags: isNew ? NLM_F_CREATE | NLM_F_REPLACE : 0,
+            header: header,
+            purpose: "\(isNew ? "set" : "remove") \(what)"
+        )
     }
 }

@@ -31,7 +31,8 @@ struct NetlinkError: Error, Sendable, CustomStringConvertible {
             AgentError(
                 .quotaExceeded,
                 code: "bridge_full",
-                "cannot \(purpose): a bridge has \(BridgeConfiguration.maximumPorts) ports, and all are in use",
+                "cannot \(purpose): a bridge has \(BridgeConfiguration.maximumPorts) ports, and all are in use; stop "
+                    + "another instance first",
                 cause: self
             )
         case .wouldBlock, .timedOut: AgentError(.timeout, "cannot \(purpose): the kernel does not answer", cause: self)

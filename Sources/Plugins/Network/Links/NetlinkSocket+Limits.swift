@@ -2,26 +2,12 @@ import AgentCore
 import CNetwork
 import SystemPackage
 
-extension HostLinks {
+extension NetlinkSocket {
     /// Limits an instance's traffic, or lifts the limits that are nil; what is right already stays.
     ///
     /// What the instance is sent is limited on the TAP, and what it sends on a device of its own (an ifb) that the TAP's
     /// input is led through: a class on the bridge never sees it, and one device for all would let an instance use up
-    /// another's share.
-    ///
-    /// - Throws: `notFound` if there is no such TAP.
-    func setLimits(tap name: String, ifb: String, alias: String, _ limits: BandwidthLimits) async throws {
-        try await route { socket in
-            guard let tap = try socket.link(named: name) else {
-                throw AgentError(.notFound, "there is no TAP '\(name)' to limit")
-            }
-            try socket.setLimits(limits, tap: tap, ifb: ifb, alias: alias, isNew: false)
-        }
-    }
-}
-
-extension NetlinkSocket {
-    /// As ``HostLinks/setLimits(tap:ifb:alias:_:)``; where the TAP was just made, there is nothing to lift.
+    /// another's share. Where the TAP was just made, there is nothing to lift.
     mutating func setLimits(
         _ limits: BandwidthLimits,
         tap: Link,
@@ -52,7 +38,7 @@ extension NetlinkSocket {
     private mutating func ifb(named name: String, alias: String) throws -> Link {
         let link = try ownLink(named: name, kind: "ifb", alias: alias)
         let device = try link ?? createLink(name, kind: "ifb", alias: alias)
-        try LinkIPv6.disable(on: name)
+        try disableIPv6(on: name)
         return device
     }
 }

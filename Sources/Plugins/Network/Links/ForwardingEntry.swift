@@ -2,13 +2,11 @@ import AgentCore
 import CNetwork
 import Glibc
 
-/// An entry of a neighbour table: the host's, or a bridge's forwarding table.
-struct Neighbour: Sendable, Hashable {
+/// An entry of a bridge's forwarding table.
+struct ForwardingEntry: Sendable, Hashable {
     var link: Int32
     var state: UInt16
     var mac: MACAddress
-    /// nil in a forwarding table.
-    var address: IPv4Address?
 
     /// Reads an RTM_NEWNEIGH; nil if it is none with a MAC.
     init?(_ reply: NetlinkReply) {
@@ -18,13 +16,12 @@ struct Neighbour: Sendable, Hashable {
         link = header.ndm_ifindex
         state = header.ndm_state
         self.mac = mac
-        address = attributes[NDA_DST].flatMap(IPv4Address.init(networkOrder:))
     }
 }
 
 extension NetlinkSocket {
     /// The guests' MACs that were set for a port, without the port's own.
-    mutating func forwardingEntries(ofPort index: Int32) throws -> [Neighbour] {
+    mutating func forwardingEntries(ofPort index: Int32) throws -> [ForwardingEntry] {
         // The dump takes the bridge and the port to look at from here (rtnl_fdb_dump in the kernel's
         // net/core/rtnetlink.c).
         var header = ifinfomsg()
@@ -32,17 +29,7 @@ extension NetlinkSocket {
         header.ifi_index = index
         let message = NetlinkMessage(RTM_GETNEIGH, header: header, purpose: "list the forwarding entries")
         return try dump(message) { reply in
-            Neighbour(reply).flatMap { $0.link == index && $0.state & UInt16(NUD_NOARP) != 0 ? $0 : nil }
-        }
-    }
-
-    /// The entries of the host's neighbour table that were set for a bridge.
-    mutating func permanentNeighbours(onBridge index: Int32) throws -> [Neighbour] {
-        var header = ndmsg()
-        header.ndm_family = UInt8(AF_INET)
-        let message = NetlinkMessage(RTM_GETNEIGH, header: header, purpose: "list the neighbours")
-        return try dump(message) { reply in
-            Neighbour(reply).flatMap { $0.link == index && $0.state & UInt16(NUD_PERMANENT) != 0 ? $0 : nil }
+            ForwardingEntry(reply).flatMap { $0.link == index && $0.state & UInt16(NUD_NOARP) != 0 ? $0 : nil }
         }
     }
 }

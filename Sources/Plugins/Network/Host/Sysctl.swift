@@ -20,16 +20,19 @@ enum Sysctl {
     /// Changes one that is there.
     ///
     /// - Returns: Whether it had to be changed.
+    /// - Throws: `permissionDenied` without CAP_NET_ADMIN, or where /proc/sys is read-only, as in some containers.
+    @discardableResult
     static func set(_ name: String, to value: String) throws -> Bool {
         guard let present = try get(name), present != value else { return false }
         do {
             let file = try FileDescriptor.open(FilePath("/proc/sys/\(name)"), .writeOnly, options: .closeOnExec)
             _ = try file.closeAfter { try file.writeAll(value.utf8) }
             return true
-        } catch let error as Errno where error == .permissionDenied || error == .notPermitted {
+        } catch let error as Errno where [.permissionDenied, .notPermitted, .readOnlyFileSystem].contains(error) {
             throw AgentError(
                 .permissionDenied,
-                "the setting \(name) cannot be changed to \(value): the agent needs the capability CAP_NET_ADMIN",
+                "the setting \(name) cannot be changed to \(value): the agent needs the capability CAP_NET_ADMIN, and "
+                    + "/proc/sys/net that can be written",
                 cause: error
             )
         }
