@@ -195,7 +195,7 @@ final class InstancesNetwork: Sendable {
         }
     }
 
-    /// Looks at the host now and then, and after faults, until ``stop()``.
+    /// Looks at the host now and then, after faults, and when it changes, until ``stop()``.
     func maintain() {
         maintenance.withLock { maintenance in
             guard maintenance == nil else { return }
@@ -207,6 +207,9 @@ final class InstancesNetwork: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask {
                 while (try? await self.time.clock.sleep(for: Self.interval)) != nil { self.fault.yield() }
+            }
+            group.addTask {
+                for await _ in self.backend.changes { self.fault.yield() }
             }
             for await _ in faults {
                 do {

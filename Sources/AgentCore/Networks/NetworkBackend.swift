@@ -12,6 +12,12 @@ public protocol NetworkBackend: Sendable {
     /// The MTU is the uplink's once the host was prepared.
     var network: Network? { get }
 
+    /// An element after each change of the host that the network has to follow, as of its uplink: the core then brings
+    /// the host in line. For one reader; ends at once where nothing is listened to.
+    ///
+    /// What the backend does itself is not told, and what comes in quick succession is told once.
+    var changes: AsyncStream<Void> { get }
+
     /// Makes what all instances share, and brings the host in line with the endpoints that are to be there.
     ///
     /// Called at start, after faults and now and then: what is right already is not touched, what carries this

@@ -32,6 +32,8 @@ public final class InMemoryNetwork: NetworkBackend {
     private let host: Host
     private let death = OneShot<Void>()
     private let offered: Network?
+    public let changes: AsyncStream<Void>
+    private let change: AsyncStream<Void>.Continuation
 
     public let name = "in-memory"
     public var network: Network? { offered }
@@ -48,6 +50,7 @@ public final class InMemoryNetwork: NetworkBackend {
     private init(_ host: Host, _ network: Network?) {
         self.host = host
         offered = network
+        (changes, change) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
     private static func network(_ subnet: String, capacity: Int) -> Network {
@@ -94,6 +97,9 @@ public final class InMemoryNetwork: NetworkBackend {
     public func lose(_ endpoint: NetworkEndpoint) {
         _ = host.state.withLock { $0.attached.removeValue(forKey: endpoint.attachment.tap) }
     }
+
+    /// The host changes in a way that the network has to follow.
+    public func tellOfChange() { change.yield() }
 
     /// What is counted for a device from now on.
     public func count(_ counters: NetworkCounters, for attachment: NetworkAttachment) {

@@ -258,6 +258,18 @@ import Testing
         }
     }
 
+    @Test func theHostIsLookedAtAtOnceWhenItChanges() async throws {
+        // Time stands still.
+        try await AgentWorld.with(time: TimeSource(now: { Date() }, clock: ManualClock())) { world in
+            try await world.restart()
+            let instance = try await world.make("web")
+            let before = world.network.reconciliations.count
+            world.network.tellOfChange()
+            while world.network.reconciliations.count == before { await Task.yield() }
+            #expect(world.network.reconciliations.last == [try #require(instance.endpoint)])
+        }
+    }
+
     @Test func aFailureLaterIsAnEventOnceAndSoIsItsEnd() async throws {
         try await AgentWorld.with { world in
             try await world.restart()

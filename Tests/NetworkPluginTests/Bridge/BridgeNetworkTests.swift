@@ -109,34 +109,39 @@ import Testing
         }
     }
 
-    /// An agent that is killed leaves everything behind, and the next one brings it in line.
-    @Test func manyLivesLeaveNothing() async throws {
-        try await Scratch.with { scratch async throws in
-            try await TestNamespace.with { host async throws in
-                try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-                let before = try await Self.state(of: host)
-                for life in 0..<20 {
-                    let network = try Self.network(in: host, scratch)
-                    try await network.reconcile([])
-                    for number in 1...10 {
-                        var endpoint = try Self.endpoint(UInt32(number), of: network)
-                        endpoint.publishedPorts = [PublishedPort(hostPort: 8080, guestPort: 80)]
-                        endpoint.limits = BandwidthLimits(upload: BitRate(bitsPerSecond: 5_000_000))
-                        try await network.attach(endpoint)
-                        // The last one of a life is cut off before its end.
-                        if number < 10 { try await network.detach(endpoint) }
-                    }
-                    await network.release()
-                    _ = life
-                }
-                let network = try Self.network(in: host, scratch)
+    /// Brings the network in line after each change that it tells of, until something holds.
+    private static func follow(
+        _ network: BridgeNetwork,
+        until what: String,
+        _ holds: @escaping @Sendable () async throws -> Bool
+    ) async throws {
+        try await withDeadline(.seconds(60), clock: ContinuousClock(), what) {
+            for await _ in network.changes {
                 try await network.reconcile([])
-                #expect(try await !host.run("ip", "link").contains("hyptap"))
-                #expect(try await !host.run("ip", "link").contains("hypifb"))
-                #expect(try await !host.run("iptables-save").contains("8080"))
-                try await network.tearDown()
-                let difference = Self.difference(before, try await Self.state(of: host))
-                #expect(difference == [])
+                if try await holds() { return }
+            }
+        }
+    }
+
+    @Test func aChangeOfTheWayOutIsToldAndFollowed() async throws {
+        try await Self.with { host, network async throws in
+            try await network.reconcile([])
+            try await host.run("ip", "link", "add", "up1", "type", "veth", "peer", "name", "far1")
+            try await host.run("ip", "address", "add", "198.51.100.1/24", "dev", "up1")
+            for link in ["up1", "far1"] { try await host.run("ip", "link", "set", link, "up") }
+            try await host.run("ip", "route", "replace", "default", "via", "198.51.100.2")
+            try await Self.follow(network, until: "the new uplink") {
+                try await host.run("iptables-nft-save").contains("-i vmbr0 -o up1 -j ACCEPT")
+            }
+            try await host.run("ip", "link", "set", "up1", "mtu", "1400")
+            try await Self.follow(network, until: "the uplink's MTU") { network.network?.mtu == 1400 }
+            try await host.run("ip", "link", "del", "vmbr0")
+            try await Self.follow(network, until: "a new bridge") {
+                try await host.run("ip", "-4", "address").contains("10.100.0.1/24")
+            }
+            try await host.run("ip", "route", "del", "default")
+            try await Self.follow(network, until: "no way out") {
+                try await !host.run("iptables-nft-save").contains("-o up1")
             }
         }
     }

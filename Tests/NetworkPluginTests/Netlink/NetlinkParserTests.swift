@@ -72,6 +72,7 @@ import Testing
                     depth: 3
                 )
                 _ = (Link(reply), ForwardingEntry(reply), RouteEntry(reply), Connection(reply))
+                _ = HostNews.concerns(reply, ["tap0": nil])
                 _ = reply.failure(purpose: "test")
             }
         }

@@ -15,6 +15,8 @@ public struct TapPool: Sendable {
 public actor TapPoolNetwork: NetworkBackend {
     public nonisolated let name = "tap-pool"
     public nonisolated let network: Network?
+    /// An operator's devices change when the operator changes them.
+    public nonisolated var changes: AsyncStream<Void> { AsyncStream { $0.finish() } }
     private let capacity: Int
     private var holders: [String: InstanceID] = [:]
 

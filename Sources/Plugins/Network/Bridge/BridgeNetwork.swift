@@ -13,6 +13,8 @@ public final class BridgeNetwork: NetworkBackend {
         var prepared: Prepared?
         /// Who is attached, by device.
         var endpoints: [String: NetworkEndpoint] = [:]
+        /// Listens for changes of the host, from the first reconcile on.
+        var news: HostNews?
     }
 
     /// What all instances share.
@@ -29,6 +31,8 @@ public final class BridgeNetwork: NetworkBackend {
     let links: HostLinks
     let names: NameService
     let logger: Logger
+    public let changes: AsyncStream<Void>
+    private let change: AsyncStream<Void>.Continuation
     var mark: DeviceMark { DeviceMark(bridgeName: configuration.bridge) }
     private let state = Mutex(State())
     private let turn = FairSemaphore(width: 1)
@@ -37,6 +41,7 @@ public final class BridgeNetwork: NetworkBackend {
     public init(configuration: BridgeConfiguration, supervisor: any ProcessSupervisor, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
+        (changes, change) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         host = HostNetwork(namespace: configuration.namespace)
         links = HostLinks(network: host)
         names = NameService(configuration: configuration, network: host, supervisor: supervisor, logger: logger)
@@ -67,8 +72,11 @@ public final class BridgeNetwork: NetworkBackend {
 
     public func reconcile(_ endpoints: [NetworkEndpoint]) async throws {
         try await turn.withTurn {
+            // Before the host is looked at, so that no change is missed.
+            let news = try await listen()
             let devices = try await links.links()
             let survey = try await survey(of: devices)
+            news.watch(survey.concerns(configuration))
             try survey.check(configuration)
             let uplink = try survey.uplink(for: configuration)
             let isNew = state.withLock { $0.prepared == nil }
@@ -78,11 +86,26 @@ public final class BridgeNetwork: NetworkBackend {
             }
             do {
                 try await bringInLine(endpoints, uplink: uplink, devices: devices)
+                news.watch(survey.concerns(configuration, bridgeMTU: network?.mtu))
             } catch {
                 // A host that never had this network is left as it was found.
                 if survey.devices.allSatisfy({ $0.name != configuration.bridge }) { await removeAll() }
                 throw error
             }
+        }
+    }
+
+    /// Hears of what happens to the host, if it doesn't yet.
+    private func listen() async throws -> HostNews {
+        if let news = state.withLock({ $0.news }) { return news }
+        let change = change
+        do {
+            let news = try await host.run { try HostNews { change.yield() } }
+            news.start()
+            state.withLock { $0.news = news }
+            return news
+        } catch let error as NetlinkError {
+            throw error.agentError
         }
     }
 
@@ -229,10 +252,12 @@ public final class BridgeNetwork: NetworkBackend {
 
     @discardableResult
     private func removeAll() async -> [any Error] {
-        let present = state.withLock { state in
+        let (present, news) = state.withLock { state in
             defer { state = State() }
-            return state.prepared?.firewall
+            return (state.prepared?.firewall, state.news)
         }
+        // It would tell of what is removed here.
+        news?.stop()
         return await attempts([
             ("name service", { [names] in try await names.stop() }),
             ("devices", { [self] in try await removeStrangers(in: marked(), keeping: []) }),
@@ -254,5 +279,12 @@ public final class BridgeNetwork: NetworkBackend {
     }
 
     /// Leaves everything as it is, for the next life of the agent.
-    public func release() async { await names.release() }
+    public func release() async {
+        let news = state.withLock { state in
+            defer { state.news = nil }
+            return state.news
+        }
+        news?.stop()
+        await names.release()
+    }
 }

@@ -57,6 +57,22 @@ struct HostSurvey: Sendable, Hashable {
         return device
     }
 
+    /// The devices whose changes matter to the network: its bridge, whose MTU is known where it has been brought in line
+    /// since, and what leads out or should.
+    func concerns(_ configuration: BridgeConfiguration, bridgeMTU: Int? = nil) -> [String: HostNews.Device?] {
+        // A way out that is refused is none that could change for the better by itself.
+        let names = [configuration.bridge, configuration.uplink ?? (try? uplink(for: configuration))?.name]
+        var concerns: [String: HostNews.Device?] = [:]
+        for name in names.compactMap({ $0 }) {
+            let device = devices.first { $0.name == name }.map { HostNews.Device(isUp: $0.isUp, mtu: $0.mtu) }
+            concerns.updateValue(device, forKey: name)
+        }
+        if let bridgeMTU {
+            concerns.updateValue(HostNews.Device(isUp: true, mtu: bridgeMTU), forKey: configuration.bridge)
+        }
+        return concerns
+    }
+
     /// Those that container engines and libvirt make for guests of their own.
     private static func isContainerBridge(_ name: String) -> Bool {
         ["docker", "br-", "virbr", "lxdbr", "incusbr", "podman", "cni"].contains { name.hasPrefix($0) }

@@ -4,6 +4,7 @@ public import AgentCore
 public struct NoNetwork: NetworkBackend {
     public let name = NoNetworkPlugin.name
     public let network: Network? = nil
+    public var changes: AsyncStream<Void> { AsyncStream { $0.finish() } }
 
     public init() {}
 
