@@ -19,7 +19,14 @@ final class Firewall: Sendable {
     private let packets: PacketFilter
     private let links: HostLinks
     private let turns = FairSemaphore(width: 1)
+    private let others = Mutex<Translations?>(nil)
     private let forwards = Mutex<[PublishedPort.Key: PortForward]>([:])
+
+    /// What rules of others translate, and as of which generation of the kernel's rules.
+    private struct Translations {
+        var generation: UInt32
+        var lines: [String]
+    }
 
     /// - Parameters:
     ///   - configuration: The bridge's.
@@ -77,14 +84,14 @@ final class Firewall: Sendable {
         guard PacketRules.isDevice(admission.tap) else {
             throw AgentError(.invalidArgument, "'\(admission.tap)' is not usable as a network device's name")
         }
-        try await turns.withTurn { try await frames.admit(admission) }
+        try await turns.withTurn { try await changing { try await frames.admit(admission) } }
     }
 
     /// Forgets an instance, whose device must be gone already.
     ///
     /// Idempotent.
     func expel(_ attachment: NetworkAttachment) async throws {
-        try await turns.withTurn { try await frames.expel(tap: attachment.tap) }
+        try await turns.withTurn { try await changing { try await frames.expel(tap: attachment.tap) } }
     }
 
     // MARK: Published ports
@@ -101,13 +108,13 @@ final class Firewall: Sendable {
             for forward in endpoint.forwards where wanted[forward.key] != forward {
                 throw Self.inUse(forward, by: "this instance itself, for another of its ports")
             }
-            let saved = wanted.isEmpty ? nil : try await packets.saved()
+            let translations = wanted.isEmpty ? [] : try await translationsOfOthers()
             for forward in wanted.values {
                 if let other = present[forward.key] {
                     guard other.address == forward.address else {
                         throw Self.inUse(forward, by: "the instance at \(other.address)")
                     }
-                } else if let saved, try await isTaken(forward.key, saved) {
+                } else if try await isTaken(forward.key, translations) {
                     throw Self.inUse(forward, by: "another program of this host")
                 }
             }
@@ -123,9 +130,31 @@ final class Firewall: Sendable {
     }
 
     /// Whether a program of this host listens on a port, at any IPv4 address, or another rule leads it elsewhere.
-    private func isTaken(_ key: PublishedPort.Key, _ saved: SavedRules) async throws -> Bool {
-        if rules.isTranslatedByOthers(key, in: saved) { return true }
+    private func isTaken(_ key: PublishedPort.Key, _ translations: [String]) async throws -> Bool {
+        if translations.contains(where: { PacketRules.translates($0, key) }) { return true }
         return try await network.run { try ListeningSockets.contain(key) }
+    }
+
+    /// The rules of others that lead what comes to a port elsewhere.
+    ///
+    /// Read anew only after somebody else changed rules: reading takes the longer the more there are, ours among them.
+    private func translationsOfOthers() async throws -> [String] {
+        let generation = try await links.generationOfRules()
+        if let known = others.withLock({ $0 }), known.generation == generation { return known.lines }
+        let lines = rules.translationsOfOthers(in: try await packets.saved())
+        others.withLock { $0 = Translations(generation: generation, lines: lines) }
+        return lines
+    }
+
+    /// Makes a change of our own to the rules, after which what is known of others' is as true as before.
+    private func changing(_ body: () async throws -> Void) async throws {
+        let before = try await links.generationOfRules()
+        try await body()
+        let after = try await links.generationOfRules()
+        others.withLock { known in
+            // A transaction counts one; where it is more, somebody else's was among them.
+            if known?.generation == before, after &- before <= 1 { known?.generation = after }
+        }
     }
 
     /// Replaces what leads to one address.
@@ -134,15 +163,18 @@ final class Firewall: Sendable {
         let old = Set(present.values.filter { $0.address == address })
         let new = Set(wanted.values)
         guard old != new else { return }
-        var all = present
-        for forward in old { all[forward.key] = nil }
-        all.merge(wanted) { _, new in new }
-        try await packets.publish(
-            adding: new.subtracting(old),
-            removing: old.subtracting(new),
-            all: Array(all.values)
-        )
-        forwards.withLock { [all] in $0 = all }
+        var merged = present
+        for forward in old { merged[forward.key] = nil }
+        merged.merge(wanted) { _, new in new }
+        let all = merged
+        try await changing {
+            try await packets.publish(
+                adding: new.subtracting(old),
+                removing: old.subtracting(new),
+                all: Array(all.values)
+            )
+        }
+        forwards.withLock { $0 = all }
         try await forget(gone: old.subtracting(new), added: new.subtracting(old))
     }
 

@@ -53,16 +53,16 @@ extension PacketRules {
         return text.isEmpty ? nil : text
     }
 
-    /// Whether another rule of the host translates what comes to a port.
-    func isTranslatedByOthers(_ key: PublishedPort.Key, in saved: SavedRules) -> Bool {
-        let port = "--dport \(key.hostPort) "
-        return (saved.tables[Table.nat.rawValue] ?? [:]).contains { chain, content in
-            chain != name(.published)
-                && content.rules.contains {
-                    $0.contains(port) && $0.contains("-p \(key.transport.rawValue) ")
-                        && ($0.contains("-j DNAT") || $0.contains("-j REDIRECT"))
-                }
+    /// The rules of others that translate what comes to a port of the host.
+    func translationsOfOthers(in saved: SavedRules) -> [String] {
+        (saved.tables[Table.nat.rawValue] ?? [:]).filter { $0.key != name(.published) }.values.flatMap(\.rules).filter {
+            $0.contains("--dport ") && ($0.contains("-j DNAT") || $0.contains("-j REDIRECT"))
         }
+    }
+
+    /// Whether one of those is about a port.
+    static func translates(_ rule: String, _ key: PublishedPort.Key) -> Bool {
+        rule.contains("--dport \(key.hostPort) ") && rule.contains("-p \(key.transport.rawValue) ")
     }
 
     private func isRight(_ chain: Chain, in saved: SavedRules, forwards: [PortForward]) -> Bool {

@@ -20,6 +20,11 @@ enum NftMessages {
         return message
     }
 
+    /// Asks for the number that grows by one with each transaction that changes a rule, set or chain of the namespace.
+    static var generation: NetlinkMessage {
+        message(NFT_MSG_GETGEN, flags: 0, family: 0, purpose: "ask for the generation of the rules")
+    }
+
     private static func message(
         _ type: nf_tables_msg_types,
         flags: Int32,
@@ -49,6 +54,19 @@ enum NftMessages {
         header.version = UInt8(NFNETLINK_V0)
         header.res_id = resource.bigEndian
         return header
+    }
+}
+
+extension HostLinks {
+    /// Tells whether anybody changed nftables' rules, iptables' among them, since it was asked last.
+    func generationOfRules() async throws -> UInt32 {
+        try await perform(.netfilter) { socket in
+            let reply = try socket.get(NftMessages.generation)
+            guard let value = reply?.attributes(after: nfgenmsg.self).number(NFTA_GEN_ID.rawValue, UInt32.self) else {
+                throw NetlinkError(.badMessage, purpose: NftMessages.generation.purpose)
+            }
+            return UInt32(bigEndian: value)
+        }
     }
 }
 

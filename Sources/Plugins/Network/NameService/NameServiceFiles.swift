@@ -35,8 +35,13 @@ final class NameServiceFiles: Sendable {
     /// Makes an instance known.
     func put(_ endpoint: NetworkEndpoint) async throws {
         try await run { files in
-            try files.makeDirectories()
-            for file in files.files(of: endpoint) { try files.write(file.text, to: file.path) }
+            do {
+                for file in files.files(of: endpoint) { try files.write(file.text, to: file.path) }
+            } catch Errno.noSuchFileOrDirectory {
+                // Somebody removed them: to look each time would cost as much as the files.
+                try files.makeDirectories()
+                for file in files.files(of: endpoint) { try files.write(file.text, to: file.path) }
+            }
         }
     }
 
