@@ -249,6 +249,17 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // The bridge network without an agent: for benchmarks, and for tests that kill it.
+        .executableTarget(
+            name: "network-driver",
+            dependencies: [
+                "AgentCore", "HypervisorPlugin", "NetworkPlugin",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/network-driver",
+            swiftSettings: settings
+        ),
         // xattr(7), which Swift's Glibc module leaves out; for tests alone.
         .systemLibrary(name: "CXattr", path: "Tests/CXattr"),
         .testTarget(

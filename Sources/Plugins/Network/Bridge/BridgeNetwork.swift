@@ -168,12 +168,16 @@ public final class BridgeNetwork: NetworkBackend {
                     "the network is not set up; see the agent's log"
                 )
             }
+            var times = StepTimes(["instance": "\(endpoint.instance)"])
             do {
                 // Ports first: they are what is refused most, and lead nowhere yet.
-                try await prepared.firewall.publish(endpoint)
-                try await prepared.firewall.admit(endpoint)
-                try await names.put(endpoint)
-                try await links.createTap(self.tap(for: endpoint, bridge: prepared.bridge, mtu: mtu))
+                try await times.measure("ports") { try await prepared.firewall.publish(endpoint) }
+                try await times.measure("frames") { try await prepared.firewall.admit(endpoint) }
+                try await times.measure("names") { try await names.put(endpoint) }
+                try await times.measure("device") {
+                    try await links.createTap(self.tap(for: endpoint, bridge: prepared.bridge, mtu: mtu))
+                }
+                logger.debug("attached (times in microseconds)", metadata: times.metadata)
             } catch {
                 // One that was attached before stays so: only what is new of it was refused.
                 if before[tap] == nil { await remove(endpoint, from: prepared.firewall) }
