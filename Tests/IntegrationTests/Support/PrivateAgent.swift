@@ -21,6 +21,8 @@ final class PrivateAgent {
     private let environment: [String: String]
     /// The network namespace that the agent lives in; the command line need not, a unix socket is a file.
     private let namespace: String?
+    /// Whom the agent runs as; nil is the test's own user.
+    private let user: ServiceUser?
     private var process: Process?
     private var exited: AsyncStream<Void>?
 
@@ -32,15 +34,18 @@ final class PrivateAgent {
     /// - Parameters:
     ///   - variables: Configuration beyond what keeps it private.
     ///   - namespace: The network namespace that it lives in, under /run/netns; nil is the test's own.
+    ///   - user: Whom it runs as; nil is the test's own user.
     ///   - body: What is done with it.
     /// - Throws: What `body` throws.
     static func with(
         _ variables: [String: String] = [:],
         namespace: String? = nil,
+        user: ServiceUser? = nil,
         _ body: (PrivateAgent) async throws -> Void
     ) async throws {
         try await Scratch.with { scratch in
-            let agent = PrivateAgent(scratch, variables, namespace)
+            let agent = PrivateAgent(scratch, variables, namespace, user)
+            try await user?.prepare(scratch)
             try await agent.start()
             do {
                 try await body(agent)
@@ -53,9 +58,10 @@ final class PrivateAgent {
         }
     }
 
-    private init(_ scratch: Scratch, _ variables: [String: String], _ namespace: String?) {
+    private init(_ scratch: Scratch, _ variables: [String: String], _ namespace: String?, _ user: ServiceUser?) {
         self.scratch = scratch
         self.namespace = namespace
+        self.user = user
         let guest = FilePath(ProcessInfo.processInfo.environment["HYPEMAN_TEST_GUEST"] ?? ".build/guest")
         let absolute = FilePath(FileManager.default.currentDirectoryPath).pushing(guest)
         environment = [
@@ -69,21 +75,6 @@ final class PrivateAgent {
             "LOG_LEVEL": "debug",
             "NETWORK": "none",
         ].merging(variables) { _, given in given }
-    }
-
-    private static let products: FilePath = {
-        var path = FilePath(Bundle.main.executablePath ?? CommandLine.arguments[0])
-        path.removeLastComponent()
-        return path
-    }()
-
-    private static func program(_ name: String) -> FilePath {
-        // The runner is inside a bundle's directory where there is one.
-        for directory in [products, FilePath(FileManager.default.currentDirectoryPath).pushing(".build/debug")] {
-            let path = directory.pushing(FilePath(name))
-            if FileManager.default.isExecutableFile(atPath: path.string) { return path }
-        }
-        return products.pushing(FilePath(name))
     }
 
     /// What the agent wrote so far, over all its lives.
@@ -125,9 +116,10 @@ final class PrivateAgent {
 
     /// The agent's program with its arguments, executed in place inside the namespace.
     private func command(_ arguments: [String]) -> (executable: String, arguments: [String]) {
-        let agent = Self.program("hypeman-agent").string
-        guard let namespace else { return (agent, arguments) }
-        return ("/usr/sbin/ip", ["netns", "exec", namespace, agent] + arguments)
+        let agent = BuiltProgram.path("hypeman-agent").string
+        let own = user?.command([agent] + arguments, in: scratch) ?? [agent] + arguments
+        guard let namespace else { return ("/usr/bin/env", own) }
+        return ("/usr/sbin/ip", ["netns", "exec", namespace] + own)
     }
 
     /// Runs one of the agent's tools, which must succeed.
@@ -149,6 +141,9 @@ final class PrivateAgent {
         }
         return result.standardOutput
     }
+
+    /// The agent's process.
+    var pid: Int32? { process?.processIdentifier }
 
     /// Sends it a signal and waits for its end.
     func stop(_ signal: Int32 = SIGTERM) async {
@@ -188,7 +183,7 @@ final class PrivateAgent {
     ) async throws -> Outcome {
         let environment = environment.merging(variables) { _, given in given }
         let result = try await run(
-            .path(Self.program("hypeman")),
+            .path(BuiltProgram.path("hypeman")),
             arguments: Arguments(arguments),
             environment: .custom(environment.asSubprocessKeys),
             input: .array(input),
@@ -212,7 +207,7 @@ final class PrivateAgent {
         _ arguments: String...,
         body: (TerminalSession) async throws -> T
     ) async throws -> T {
-        try await TerminalSession.with(Self.program("hypeman"), arguments, environment: environment, body)
+        try await TerminalSession.with(BuiltProgram.path("hypeman"), arguments, environment: environment, body)
     }
 
     /// Runs `hypeman`, which must succeed, and returns its output without the last newline.
