@@ -64,7 +64,7 @@ extension NetlinkSocket {
             try send(PortMessages.attach(tap, index: link.index))
             try setLimits(tap.limits, tap: link, ifb: tap.ifb, alias: tap.alias, isNew: true)
             try device.persist()
-            try send(LinkMessages.up(tap.name, index: link.index))
+            try send(PortMessages.start(tap, index: link.index))
             try awaitRelease(of: link)
             return link.index
         } catch {
@@ -108,7 +108,7 @@ extension NetlinkSocket {
         }
         try send(PortMessages.attach(tap, index: link.index))
         try setLimits(tap.limits, tap: link, ifb: tap.ifb, alias: tap.alias, isNew: false)
-        try send(LinkMessages.up(tap.name, index: link.index))
+        try send(PortMessages.start(tap, index: link.index))
     }
 
     /// Waits until the VMM can open a TAP that this process had open.

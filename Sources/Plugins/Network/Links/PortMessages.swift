@@ -4,7 +4,7 @@ import Glibc
 
 /// Requests that make a TAP an instance's port of a bridge.
 enum PortMessages {
-    /// All of it, save for starting the device: in this order, in one datagram.
+    /// All that goes with the device when that vanishes: in this order, in one datagram.
     static func attach(_ tap: TapDescription, index: Int32) -> [NetlinkMessage] {
         [
             LinkMessages.change(tap.name, "attach to its bridge the TAP") {
@@ -15,7 +15,16 @@ enum PortMessages {
             },
             options(tap, index: index),
             forwarding(RTM_NEWNEIGH, tap.mac, port: tap.name, index: index),
+        ]
+    }
+
+    /// What the bridge keeps of it, and its start.
+    ///
+    /// Only for a device that stays: by its name the entry is found again that somebody who was killed has left.
+    static func start(_ tap: TapDescription, index: Int32) -> [NetlinkMessage] {
+        [
             neighbour(RTM_NEWNEIGH, tap.address, tap.mac, bridge: tap.bridge),
+            LinkMessages.up(tap.name, index: index),
         ]
     }
 
