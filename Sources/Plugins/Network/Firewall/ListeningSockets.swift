@@ -1,4 +1,5 @@
 import AgentCore
+import Glibc
 import SystemPackage
 
 /// The sockets of a host that receive what nobody else asked for, from /proc/net/{tcp,udp} (proc_net_tcp in the kernel's
@@ -12,10 +13,34 @@ enum ListeningSockets {
     ///
     /// Also on 127.0.0.1 alone: a published port is taken there, too.
     static func contain(_ key: PublishedPort.Key) throws -> Bool {
+        if key.transport == .tcp, canListen(on: key.hostPort) { return false }
         for file in [key.transport.rawValue, key.transport.rawValue + "6"] {
             if try contain(key, path: FilePath("/proc/thread-self/net/\(file)")) { return true }
         }
         return false
+    }
+
+    /// Whether a socket can have a TCP port at all addresses: then nobody listens on it.
+    ///
+    /// The list of TCP sockets takes milliseconds to read also where it is empty, as the kernel walks the host's whole
+    /// table for it. If the port cannot be had, connections alone may be the reason, and the list tells.
+    private static func canListen(on port: UInt16) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        // Nothing was sent that closing could lose.
+        defer { _ = Glibc.close(descriptor) }
+        // Passes by most connections of the past, and by no listener (socket(7)).
+        var isReusing: Int32 = 1
+        guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &isReusing, socklen_t(MemoryLayout<Int32>.size)) == 0
+        else { return false }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        return withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
     }
 
     private static func contain(_ key: PublishedPort.Key, path: FilePath) throws -> Bool {
