@@ -86,6 +86,7 @@ build-preview-cli: deps ## Build the command line of a branch into bin/hypeman (
 
 .PHONY: bench
 bench: deps debug guest ## Measure against floors, and print ratios (ONLY=…, JSON=…)
+	@scripts/step.sh "build what drives the network" swift build --product network-driver
 	@scripts/bench.sh
 
 .PHONY: clean

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+import bench_network
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / ".build/debug"
 GUEST = ROOT / ".build/guest"
@@ -27,12 +29,13 @@ READY = "bench: program started"
 class Agent:
     """A private agent with an image of Debian's static busybox."""
 
-    def __init__(self, work):
+    def __init__(self, work, namespace=None):
+        """With a namespace (of bench_network) the agent is in it, on the bridge network."""
         self.work = work
         self.environment = dict(
             os.environ,
             DATA_DIR=str(work / "data"),
-            NETWORK="none",
+            NETWORK="bridge" if namespace else "none",
             RUNTIME_DIR=str(work / "run"),
             HYPEMAN_SOCKET=str(work / "run/agent.sock"),
             KERNEL_PATH=str(GUEST / "kernel/vmlinux"),
@@ -41,7 +44,10 @@ class Agent:
             LOG_LEVEL="trace",
         )
         log = open(work / "agent.log", "wb")
-        self.process = subprocess.Popen([BIN / "hypeman-agent", "serve"], env=self.environment, stdout=log, stderr=log)
+        command = [BIN / "hypeman-agent", "serve"]
+        if namespace:
+            command = namespace.command(*command)
+        self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         deadline = time.monotonic() + 30
         while subprocess.run([BIN / "hypeman", "ps"], env=self.environment, capture_output=True).returncode != 0:
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -218,7 +224,11 @@ def row(name, unit, ours, floor, target):
     return result
 
 
-BENCHMARKS = {"create-cold": create_cold, "exec": exec_true, "import-memory": import_memory, "agent-memory": idle}
+# First what is measured of the agent alone, before anything has made it grow.
+BENCHMARKS = {"agent-memory": idle, "import-memory": import_memory, "create-cold": create_cold, "exec": exec_true}
+# Those that have an agent in a namespace of its own.
+NETWORKED = {"net-throughput": bench_network.throughput, "net-limits": bench_network.limits}
+ALL = [*BENCHMARKS, "attach", *NETWORKED]
 
 
 def show(rows):
@@ -236,22 +246,37 @@ def show(rows):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=BENCHMARKS)
+    parser.add_argument("--only", choices=ALL)
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
+    chosen = [options.only] if options.only else ALL
+    rows = []
     with tempfile.TemporaryDirectory(prefix="hypeman-bench-", dir="/tmp") as directory:
-        agent = Agent(pathlib.Path(directory))
-        try:
-            # First what is measured of the agent alone, before anything has made it grow.
-            chosen = [options.only] if options.only else ["agent-memory", "import-memory", "create-cold", "exec"]
-            agent.import_busybox()
-            rows = []
-            for name in chosen:
+        work = pathlib.Path(directory)
+        ordinary = [name for name in chosen if name in BENCHMARKS]
+        if ordinary:
+            (work / "agent").mkdir()
+            agent = Agent(work / "agent")
+            try:
+                agent.import_busybox()
+                for name in ordinary:
+                    print(f"==> {name}", file=sys.stderr)
+                    rows.append(BENCHMARKS[name](agent, options.runs))
+            finally:
+                agent.stop()
+        if "attach" in chosen:
+            print("==> attach", file=sys.stderr)
+            rows += bench_network.attach(work, options.runs, row)
+        for name in chosen:
+            if name in NETWORKED:
                 print(f"==> {name}", file=sys.stderr)
-                rows.append(BENCHMARKS[name](agent, options.runs))
-        finally:
-            agent.stop()
+                (work / name).mkdir()
+                body = NETWORKED[name]
+                rows += bench_network.inside(
+                    Agent, work / name,
+                    lambda agent, namespace, plain: body(agent, namespace, plain, options.runs, row),
+                )
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
