@@ -11,7 +11,7 @@ trap 'rm -f "$before" "$after" "$log"' EXIT
 
 # Processes, network namespaces, loop devices and mounts that a test could leave; each by a name that does not change while it lives.
 leftovers() {
-  { pgrep -af 'qemu-system|docker-registry serve|hypeman-agent serve|dnsmasq --conf-file' || true
+  { pgrep -af 'qemu-system|docker-registry serve|hypeman-agent serve|dnsmasq --conf-file|network-driver' || true
     ip netns list | sed 's/ .*//'
     losetup -a
     findmnt -rno TARGET | grep -v '^/proc\|^/sys' || true
