@@ -116,6 +116,7 @@ public struct AgentHTTPServer: Service {
         SystemRoutes(information: information, document: try PublishedDocument()).routes
             + ImageRoutes(images: images).routes
             + [ImportRoute(images: images, threads: .singleton).route]
+            + ImageStorageRoutes(images: images, resources: resources).routes
             + InstanceRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,

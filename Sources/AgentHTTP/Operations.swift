@@ -31,6 +31,7 @@ public protocol InstanceOperations: Sendable {
 /// What the routes need of ``ResourcesService``, whose documentation is the contract.
 public protocol ResourceOperations: Sendable {
     func report() async throws -> ResourcesReport
+    func diskUsage() async throws -> DiskUsageReport
 }
 
 /// What the routes need of ``ImagesService``, whose documentation is the contract.
@@ -41,6 +42,9 @@ public protocol ImageOperations: Sendable {
     func list() -> [Image]
     func get(_ reference: ImageReference) throws(AgentError) -> Image
     func delete(_ reference: ImageReference) async throws
+    func prune(_ request: ImagePruneRequest) async throws -> ImagePruneReport
+    func archive(_ reference: ImageReference) async throws -> ImageArchive
+    func requireRoom(for size: ByteSize) async throws
     func progress(of reference: ImageReference) throws(AgentError) -> AsyncStream<ImageProgress>
 }
 

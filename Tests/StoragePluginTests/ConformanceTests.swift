@@ -66,6 +66,7 @@ struct StorageConformanceTests {
                 reader: images,
                 builder: images,
                 store: images,
+                writer: images,
                 known: known,
                 unknown: try ImageReference("example.com/unknown:1"),
                 archive: archive
@@ -95,6 +96,7 @@ struct StorageConformanceTests {
                         reader: storage.reader,
                         builder: storage.builder,
                         store: storage.store,
+                        writer: OCIArchiveWriter(store: storage.store),
                         known: try ImageReference("\(registry.host)/known:1"),
                         unknown: try ImageReference("\(registry.host)/unknown:1"),
                         archive: archive

@@ -105,6 +105,12 @@ extension AgentConfiguration {
             1...64,
             "Images fetched and converted at a time"
         )
+        static let maximumImageStorage = ConfigurationVariable<ByteSize?>(
+            "MAX_IMAGE_STORAGE",
+            default: "",
+            "Disk space that images may take, pulls under way included; no limit if empty",
+            expected: "a size such as 512MB or 10GB (binary units)"
+        ) { optional($0) { text in ByteSize(text).flatMap { $0.bytes > 0 ? $0 : nil } } }
         static let maximumOverlaySize = size(
             "MAX_OVERLAY_SIZE",
             default: "100GB",
@@ -248,7 +254,8 @@ extension AgentConfiguration {
             Description(Variables.dnsServers), Description(Variables.isolated), Description(Variables.networkLimit),
             Description(Variables.networkOversubscription), Description(Variables.kernel),
             Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
-            Description(Variables.maximumOverlaySize), Description(Variables.maximumVCPUs),
+            Description(Variables.maximumImageStorage), Description(Variables.maximumOverlaySize),
+            Description(Variables.maximumVCPUs),
             Description(Variables.maximumMemory), Description(Variables.bootTimeout),
             Description(Variables.insecureRegistries), Description(Variables.registryAuthorities),
             Description(Variables.dockerConfigDirectory),

@@ -46,6 +46,7 @@ public struct AgentConfiguration: Sendable {
     public var initrd: FilePath?
     public var qemu: FilePath?
     public var maximumConcurrentBuilds: Int
+    public var maximumImageStorage: ByteSize?
     public var maximumOverlaySize: ByteSize
     public var maximumVCPUs: Int
     public var maximumMemory: ByteSize
@@ -85,6 +86,7 @@ public struct AgentConfiguration: Sendable {
         let initrd = reader.read(Variables.initrd)
         let qemu = reader.read(Variables.qemu)
         let maximumConcurrentBuilds = reader.read(Variables.maximumConcurrentBuilds)
+        let maximumImageStorage = reader.read(Variables.maximumImageStorage)
         let maximumOverlaySize = reader.read(Variables.maximumOverlaySize)
         let maximumVCPUs = reader.read(Variables.maximumVCPUs)
         let maximumMemory = reader.read(Variables.maximumMemory)
@@ -100,7 +102,8 @@ public struct AgentConfiguration: Sendable {
             let socket, let hypervisor, let accelerator, let network, let bridge,
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu,
-            let maximumConcurrentBuilds, let maximumOverlaySize, let maximumVCPUs, let maximumMemory, let bootTimeout,
+            let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
+            let maximumMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let logLevel,
             let logMaximumSize, let logMaximumFiles
         else { throw ConfigurationError(problems: reader.problems) }
@@ -127,6 +130,7 @@ public struct AgentConfiguration: Sendable {
         self.initrd = initrd
         self.qemu = qemu
         self.maximumConcurrentBuilds = maximumConcurrentBuilds
+        self.maximumImageStorage = maximumImageStorage
         self.maximumOverlaySize = maximumOverlaySize
         self.maximumVCPUs = maximumVCPUs
         self.maximumMemory = maximumMemory

@@ -143,10 +143,60 @@ public protocol ImageStore: Sendable {
     /// The root disk of an image, nil if it was not built.
     func rootDisk(of digest: Digest) async throws -> RootDisk?
 
-    /// Removes root disks and blobs that none of `digests` needs, and whatever was cut off half way.
+    /// Removes root disks and blobs that none of `digests` needs.
     ///
-    /// Not while a fetch or a build is under way.
+    /// Beside fetches and builds under way: the layers that they want stay, and so does what was stored a moment ago and
+    /// may be part of an image that nobody knows yet. Nothing that `digests` lacks may become needed meanwhile.
     ///
     /// - Returns: The bytes that came free.
     func removeAll(except digests: Set<Digest>) async throws -> ByteSize
+
+    /// The bytes that ``removeAll(except:)`` would free; removes nothing.
+    func removable(except digests: Set<Digest>) async throws -> ByteSize
+
+    /// Lets go of an image that was fetched or read and is not going to be built; what it brought is removable then.
+    func abandon(_ image: FetchedImage) async
+
+    /// What all of it takes of the host's disk at this moment.
+    func usage() async throws -> ImageStorageUsage
+
+    /// Asks whether so much more may be stored; to be asked before it is received.
+    ///
+    /// - Throws: ``AgentError`` `storageFull` with code `image_storage_full` if it would exceed the configured limit.
+    func requireRoom(for size: ByteSize) async throws
+}
+
+/// What images take of the host's disk: blocks, not lengths, so that holes count nothing.
+public struct ImageStorageUsage: Sendable, Hashable {
+    /// Of each root disk.
+    public var disks: [Digest: ByteSize]
+    /// Manifests, configurations, and layers that were not converted yet.
+    public var blobs: ByteSize
+    public var blobCount: Int
+    /// What is being received, unpacked or written.
+    public var incoming: ByteSize
+    public var incomingCount: Int
+    /// The most that all of it may take; nil is without a limit.
+    public var limit: ByteSize?
+
+    public init(
+        disks: [Digest: ByteSize] = [:],
+        blobs: ByteSize = ByteSize(bytes: 0),
+        blobCount: Int = 0,
+        incoming: ByteSize = ByteSize(bytes: 0),
+        incomingCount: Int = 0,
+        limit: ByteSize? = nil
+    ) {
+        self.disks = disks
+        self.blobs = blobs
+        self.blobCount = blobCount
+        self.incoming = incoming
+        self.incomingCount = incomingCount
+        self.limit = limit
+    }
+
+    /// All of it.
+    public var total: ByteSize {
+        ByteSize(bytes: disks.values.reduce(blobs.bytes + incoming.bytes) { $0 + $1.bytes })
+    }
 }

@@ -5,7 +5,7 @@ extension ImagesService {
     /// Gets an image in the background, unless that is under way already for its digest.
     func startFetching(_ reference: ImageReference, _ digest: Digest) {
         startJob(digest) { [self] in
-            await setStatus(.pulling, of: digest)
+            await update(digest, .fetchBegan)
             let fetched = try await registry.fetch(reference, digest: digest) { [weak self] in
                 self?.report($0, of: digest)
             }
@@ -14,24 +14,25 @@ extension ImagesService {
     }
 
     /// Builds the root disk of an image that is here, in the background.
-    func startBuilding(_ fetched: FetchedImage) {
+    ///
+    /// - Returns: false if that is under way already.
+    func startBuilding(_ fetched: FetchedImage) -> Bool {
         startJob(fetched.digest) { [self] in try await build(fetched) }
     }
 
     private func build(_ fetched: FetchedImage) async throws {
-        await setStatus(.converting, of: fetched.digest)
+        await update(fetched.digest, .conversionBegan)
         let disk = try await builder.build(fetched) { [weak self] in self?.report($0, of: fetched.digest) }
-        await update(fetched.digest) { image in
-            image.status = .ready
-            image.error = nil
+        await update(fetched.digest, .diskReady) { image in
             image.configuration = fetched.configuration
             image.diskSize = disk.size
         }
     }
 
-    private func startJob(_ digest: Digest, _ body: @escaping @Sendable () async throws -> Void) {
+    @discardableResult
+    private func startJob(_ digest: Digest, _ body: @escaping @Sendable () async throws -> Void) -> Bool {
         state.withLock { state in
-            guard state.jobs[digest] == nil, !state.isShutDown else { return }
+            guard state.jobs[digest] == nil, !state.isShutDown else { return false }
             state.progress[digest] = ImageProgress(status: .pending, completed: 0, total: nil)
             state.jobs[digest] = Task {
                 do {
@@ -40,13 +41,13 @@ extension ImagesService {
                     // Deleted, or the agent stops: a pull goes on at the next start.
                 } catch {
                     logger.warning("image failed", metadata: ["digest": "\(digest)", "error": "\(error)"])
-                    await update(digest) { image in
-                        image.status = .failed
-                        image.error = "\(error)"
-                    }
+                    await update(digest, .failed("\(error)"))
+                    // What did not fit must not stay in the way of what would.
+                    if (error as? AgentError)?.kind == .storageFull { await collectGarbage() }
                 }
                 endJob(digest)
             }
+            return true
         }
     }
 
@@ -59,18 +60,20 @@ extension ImagesService {
         for watcher in watchers { watcher.finish() }
     }
 
-    private func setStatus(_ status: ImageStatus, of digest: Digest) async {
-        await update(digest) { $0.status = status }
-    }
-
-    /// Changes every name of a digest; the change counts even if it cannot be stored, since it has happened.
-    private func update(_ digest: Digest, _ change: (inout Image) -> Void) async {
+    /// Tells every name of a digest what happened; it counts even if it cannot be stored, since it has happened.
+    private func update(
+        _ digest: Digest,
+        _ event: ImageStateMachine.Event,
+        _ change: (inout Image) -> Void = { _ in }
+    ) async {
         for name in list().filter({ $0.digest == digest }).map(\.name) {
             var status: ImageStatus?
             do {
                 try await records.withTurn {
                     // Deleted meanwhile, or the name of another digest by now.
-                    guard var image = state.withLock({ $0.images[name] }), image.digest == digest else { return }
+                    guard var image = state.withLock({ $0.images[name] }), image.digest == digest,
+                        image.handle(event) != nil
+                    else { return }
                     change(&image)
                     status = image.status
                     try await record(image)
@@ -80,7 +83,9 @@ extension ImagesService {
             } catch {
                 logger.error("image state not stored", metadata: ["image": "\(name)", "error": "\(error)"])
                 state.withLock { state in
-                    guard var image = state.images[name], image.digest == digest else { return }
+                    guard var image = state.images[name], image.digest == digest, image.handle(event) != nil else {
+                        return
+                    }
                     change(&image)
                     state.images[name] = image
                 }
@@ -140,28 +145,24 @@ extension ImagesService {
     public func recover(_ images: [Image], keepingDisksOf used: [Digest]) async throws {
         state.withLock { state in
             for image in images { state.images[image.name] = image }
+            state.usedAtStart = Set(used)
         }
+        var isFetching = false
         for var image in images {
-            switch image.status {
-            case .failed: continue
-            case .ready:
-                guard try await disks.rootDisk(of: image.digest) == nil else { continue }
-                image.error = "its root disk is not there; pull or import it again"
-            case .pending, .pulling, .converting:
-                do {
-                    guard image.imported else {
-                        startFetching(try ImageReference(image.name), image.digest)
-                        continue
-                    }
-                    image.error = "the agent was restarted during the import; import it again"
-                } catch {
-                    image.error = "the pull cannot be taken up again: \(error)"
-                }
-            }
-            image.status = .failed
+            let hasDisk = try await disks.rootDisk(of: image.digest) != nil
+            guard let action = image.handle(.restarted(hasDisk: hasDisk)) else { continue }
             try await put(image)
+            guard action == .fetch else { continue }
+            do {
+                startFetching(try ImageReference(image.name), image.digest)
+                isFetching = true
+            } catch {
+                _ = image.handle(.failed("the pull cannot be taken up again: \(error)"))
+                try await put(image)
+            }
         }
-        if images.allSatisfy({ $0.status == .ready || $0.status == .failed }) { await collectGarbage(keeping: used) }
+        // What a pull brought before it was cut off is of use to the one that goes on.
+        if !isFetching { await collectGarbage() }
     }
 
     /// Ends what is under way; partial downloads stay for the next start.

@@ -12,6 +12,8 @@ public final class ImagesService: Sendable {
         var progress: [Digest: ImageProgress] = [:]
         var watchers: [Digest: [Int: AsyncStream<ImageProgress>.Continuation]] = [:]
         var nextWatcher = 0
+        /// What instances use that the directory does not have yet: those are taken up after the images.
+        var usedAtStart: Set<Digest> = []
         var isShutDown = false
     }
 
@@ -21,13 +23,14 @@ public final class ImagesService: Sendable {
     let archives: any ImageArchiveReader
     let builder: any ImageBuilder
     let disks: any ImageStore
+    let writer: any ImageArchiveWriter
     let instances: InstanceDirectory
     let time: TimeSource
     let logger: Logger
-    /// Fetches, conversions and imports at a time; garbage collection takes all turns.
+    /// Fetches, conversions and imports at a time.
     let turns: FairSemaphore
-    /// A change of a name is decided, stored and shown before the next.
-    private let changes = FairSemaphore(width: 1)
+    /// A change of a name is decided, stored and shown before the next, and before anybody looks for what nobody needs.
+    let changes = FairSemaphore(width: 1)
     /// What is stored of an image and what is known of it change together: else a job's news of an image that is deleted
     /// meanwhile would bring it back.
     let records = FairSemaphore(width: 1)
@@ -40,6 +43,7 @@ public final class ImagesService: Sendable {
         archives: any ImageArchiveReader,
         builder: any ImageBuilder,
         disks: any ImageStore,
+        writer: any ImageArchiveWriter,
         instances: InstanceDirectory,
         time: TimeSource,
         logger: Logger
@@ -49,6 +53,7 @@ public final class ImagesService: Sendable {
         self.archives = archives
         self.builder = builder
         self.disks = disks
+        self.writer = writer
         self.instances = instances
         self.time = time
         self.logger = logger
@@ -68,7 +73,7 @@ public final class ImagesService: Sendable {
         let digest = try await registry.resolve(reference, platform: .host)
         return try await changes.withTurn {
             let name = reference.description
-            if let image = image(named: name), image.digest == digest, image.status != .failed { return image }
+            if var image = image(named: name), image.digest == digest, image.handle(.requested) == nil { return image }
             var image = Image(name: name, digest: digest, status: .pending, createdAt: time.now(), tags: tags)
             shareDisk(with: &image)
             try await put(image)
@@ -110,11 +115,22 @@ public final class ImagesService: Sendable {
         let fetched = try await turns.withTurn {
             try await archives.read(archive, platform: .host, progress: { _ in })
         }
-        guard let reference = name ?? fetched.name else {
+        do {
+            guard let reference = name ?? fetched.name else {
+                throw AgentError(.invalidArgument, code: "invalid_name", "the archive carries no image name; give one")
+            }
+            return try await takeIn(fetched, as: reference, tags: tags)
+        } catch {
+            await disks.abandon(fetched)
             await collectGarbage()
-            throw AgentError(.invalidArgument, code: "invalid_name", "the archive carries no image name; give one")
+            throw error
         }
-        return try await changes.withTurn {
+    }
+
+    private func takeIn(_ fetched: FetchedImage, as reference: ImageReference, tags: [String: String]) async throws
+        -> Image
+    {
+        try await changes.withTurn {
             var image = Image(
                 name: reference.description,
                 digest: fetched.digest,
@@ -125,11 +141,9 @@ public final class ImagesService: Sendable {
             )
             shareDisk(with: &image)
             try await put(image)
-            if image.status == .ready {
-                // The disk is there: this only lets go of the layers that were taken in once more.
-                _ = try await builder.build(fetched, progress: { _ in })
-            } else {
-                startBuilding(fetched)
+            if image.status == .ready || !startBuilding(fetched) {
+                // The disk is there or on its way: nobody needs the layers that were taken in once more.
+                await disks.abandon(fetched)
             }
             return self.image(named: image.name) ?? image
         }
@@ -206,36 +220,40 @@ public final class ImagesService: Sendable {
                     "image '\(image.name)' is used by instance '\(user.name)' (\(user.id)); delete that first"
                 )
             }
-            try await records.withTurn {
-                try await store.commit([
-                    .removeImage(name: image.name),
-                    .appendEvent(EventDraft(time: time.now(), kind: .imageDeleted, subject: image.name)),
-                ])
-                state.withLock { $0.images[image.name] = nil }
-            }
+            try await forget(image)
             let job = isLastName ? state.withLock { $0.jobs[image.digest] } : nil
             if let job {
                 job.cancel()
                 await job.value
             }
             logger.info("image deleted", metadata: ["image": "\(image.name)"])
+            state.withLock { $0.usedAtStart = [] }
         }
         await collectGarbage()
     }
 
-    /// Removes from disk what no image and no instance needs.
+    /// Takes a name out, stored and shown.
+    func forget(_ image: Image) async throws {
+        try await records.withTurn {
+            try await store.commit([
+                .removeImage(name: image.name),
+                .appendEvent(EventDraft(time: time.now(), kind: .imageDeleted, subject: image.name)),
+            ])
+            state.withLock { $0.images[image.name] = nil }
+        }
+    }
+
+    /// Removes from disk what no image and no instance needs; what is under way is not in its way.
     ///
     /// A failure is logged: the next one tries again.
-    ///
-    /// - Parameter used: Digests to keep besides those of the images and instances that are known now.
-    func collectGarbage(keeping used: [Digest] = []) async {
+    func collectGarbage() async {
         do {
-            try await turns.withAllTurns {
-                let needed = Set(list().filter { $0.status != .failed }.map(\.digest))
-                    .union(instances.all().map(\.specification.imageDigest)).union(used)
-                let freed = try await disks.removeAll(except: needed)
+            try await changes.withTurn {
+                let freed = try await disks.removeAll(except: neededDigests())
                 if freed.bytes > 0 { logger.info("disk space freed", metadata: ["bytes": "\(freed.bytes)"]) }
             }
+        } catch is CancellationError {
+            // Whoever cancelled it looks himself, or the next start does.
         } catch {
             logger.warning("unneeded image data not removed", metadata: ["error": "\(error)"])
         }

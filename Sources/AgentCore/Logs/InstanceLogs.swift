@@ -72,6 +72,9 @@ public protocol InstanceLogs: Sendable {
         follow: LogFollowing
     ) async -> AsyncThrowingStream<LogLine, any Error>
 
+    /// The host bytes that an instance's logs really take.
+    func usage(of instance: InstanceID) async throws -> ByteSize
+
     /// Removes an instance's logs and ends those that follow them. Idempotent.
     func remove(_ instance: InstanceID) async throws
 }

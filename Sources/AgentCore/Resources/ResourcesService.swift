@@ -17,19 +17,28 @@ public struct ResourcesConfiguration: Sendable, Hashable {
 public final class ResourcesService: Sendable {
     private let configuration: ResourcesConfiguration
     private let probe: any HostProbe
-    private let instances: InstanceDirectory
-    private let images: ImagesService
+    let instances: InstanceDirectory
+    let images: ImagesService
+    let imageStore: any ImageStore
+    let disks: any DiskStore
+    let logs: any InstanceLogs
 
     public init(
         configuration: ResourcesConfiguration,
         probe: any HostProbe,
         instances: InstanceDirectory,
-        images: ImagesService
+        images: ImagesService,
+        imageStore: any ImageStore,
+        disks: any DiskStore,
+        logs: any InstanceLogs
     ) {
         self.configuration = configuration
         self.probe = probe
         self.instances = instances
         self.images = images
+        self.imageStore = imageStore
+        self.disks = disks
+        self.logs = logs
     }
 
     /// All of it, as it is now.

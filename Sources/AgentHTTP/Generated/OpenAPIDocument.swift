@@ -89,6 +89,23 @@ enum OpenAPIDocument {
                       schema: { $ref: "#/components/schemas/Resources" }
                 "304": { description: The client has it already. }
                 default: { $ref: "#/components/responses/Error" }
+          /system/df:
+            get:
+              operationId: getDiskUsage
+              tags: [system]
+              summary: What images and instances take of the host's disk.
+              description: |
+                Measured in blocks of files, so that holes count nothing. An image is active if an instance was made from it, in
+                whatever state that is; an overlay or log, if its instance is not stopped. Reclaimable is the size of what is
+                not active; of downloads (blobs that are no root disk, and what is being received or written) what nobody needs.
+              responses:
+                "200":
+                  description: The sizes.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/DiskUsage" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
           /spec.yaml:
             get:
               operationId: getSpecificationYAML
@@ -175,6 +192,27 @@ enum OpenAPIDocument {
                     application/json:
                       schema: { $ref: "#/components/schemas/Image" }
                 default: { $ref: "#/components/responses/Error" }
+          /images/prune:
+            post:
+              operationId: pruneImages
+              tags: [images]
+              summary: Remove images that nobody uses.
+              description: |
+                Removes images that failed, with `all` also those that no instance was made from, and from the disk whatever no
+                image and no instance needs: root disks whose name moved on to another digest, and what is left of failed pulls.
+                An image that an instance in any state was made from stays, and so does one that is on its way.
+              requestBody:
+                required: false
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/PruneImages" }
+              responses:
+                "200":
+                  description: What was removed, or would be.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/PrunedImages" }
+                default: { $ref: "#/components/responses/Error" }
           /images/{name}:
             parameters:
               - $ref: "#/components/parameters/ImageName"
@@ -196,6 +234,23 @@ enum OpenAPIDocument {
               summary: Forget a name, and what only it needs.
               responses:
                 "204": { description: It is gone. }
+                default: { $ref: "#/components/responses/Error" }
+          /images/{name}/archive:
+            parameters:
+              - $ref: "#/components/parameters/ImageName"
+            get:
+              operationId: saveImage
+              tags: [images]
+              summary: An image as a file.
+              description: |
+                An OCI image layout in a tar, with the `manifest.json` that `docker load` reads. The image has one layer there and
+                another digest; what runs of it is the same. The same image gives the same bytes.
+              responses:
+                "200":
+                  description: The archive.
+                  content:
+                    application/x-tar:
+                      schema: { type: string, format: binary }
                 default: { $ref: "#/components/responses/Error" }
           /images/{name}/progress:
             parameters:
@@ -543,6 +598,80 @@ enum OpenAPIDocument {
                 working_dir: { type: string }
                 size_bytes: { type: integer, description: Of the root disk. }
                 tags: { $ref: "#/components/schemas/TagSet" }
+            PruneImages:
+              type: object
+              additionalProperties: false
+              properties:
+                all: { type: boolean, default: false, description: Also ready images that no instance was made from. }
+                dry_run: { type: boolean, default: false, description: Say what would go, and remove nothing. }
+                filters:
+                  type: array
+                  description: |
+                    Which images may go; all must hold. `until=24h` or `until=2026-01-31T00:00:00Z`: those that came before;
+                    `label=NAME`, `label=NAME=VALUE`, `label!=NAME`, `label!=NAME=VALUE`: by the labels of their configuration.
+                  items: { type: string }
+            PrunedImages:
+              type: object
+              required: [dry_run, images, reclaimed_bytes]
+              additionalProperties: false
+              properties:
+                dry_run: { type: boolean }
+                reclaimed_bytes: { type: integer, description: Disk space that came or would come free. }
+                images:
+                  type: array
+                  items:
+                    type: object
+                    required: [name, digest, status]
+                    additionalProperties: false
+                    properties:
+                      name: { type: string }
+                      digest: { type: string }
+                      status: { $ref: "#/components/schemas/ImageStatus" }
+            DiskUsageCategory:
+              type: object
+              required: [count, active, size_bytes, reclaimable_bytes]
+              additionalProperties: false
+              properties:
+                count: { type: integer }
+                active: { type: integer, description: How many are in use. }
+                size_bytes: { type: integer }
+                reclaimable_bytes: { type: integer }
+            DiskUsage:
+              type: object
+              required: [images, downloads, overlays, logs, image_list, instance_list]
+              additionalProperties: false
+              properties:
+                images: { $ref: "#/components/schemas/DiskUsageCategory" }
+                downloads: { $ref: "#/components/schemas/DiskUsageCategory" }
+                overlays: { $ref: "#/components/schemas/DiskUsageCategory" }
+                logs: { $ref: "#/components/schemas/DiskUsageCategory" }
+                image_limit_bytes: { type: integer, description: The most that images and downloads may take. }
+                image_list:
+                  type: array
+                  items:
+                    type: object
+                    required: [name, digest, created_at, size_bytes, shared_bytes, unique_bytes, instances]
+                    additionalProperties: false
+                    properties:
+                      name: { type: string }
+                      digest: { type: string }
+                      created_at: { type: string, format: date-time }
+                      size_bytes: { type: integer, description: Of the root disk. }
+                      shared_bytes: { type: integer, description: What would stay without this name. }
+                      unique_bytes: { type: integer, description: What would go with this name. }
+                      instances: { type: integer, description: How many were made from it. }
+                instance_list:
+                  type: array
+                  items:
+                    type: object
+                    required: [instance_id, instance_name, state, overlay_bytes, log_bytes]
+                    additionalProperties: false
+                    properties:
+                      instance_id: { type: string }
+                      instance_name: { type: string }
+                      state: { $ref: "#/components/schemas/InstanceState" }
+                      overlay_bytes: { type: integer }
+                      log_bytes: { type: integer }
             ImageProgress:
               type: object
               required: [status, completed]

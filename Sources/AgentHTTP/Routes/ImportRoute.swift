@@ -15,6 +15,9 @@ import Musl
 
 /// Import of an archive that comes as the request's body, of any size, through a file and never through memory.
 struct ImportRoute: Sendable {
+    /// Bytes that are received before it is asked whether there is room for more.
+    private static let roomStep = 8 << 20
+
     let images: any ImageOperations
     let threads: NIOThreadPool
 
@@ -34,6 +37,7 @@ struct ImportRoute: Sendable {
                     "the body is empty: send the archive as the body"
                 )
             }
+            try await images.requireRoom(for: ByteSize(bytes: call.body.announcedLength ?? 0))
             let file = try await images.newArchiveFile()
             do {
                 try await receive(call.body, into: file)
@@ -51,14 +55,23 @@ struct ImportRoute: Sendable {
         let file = try await threads.runIfActive {
             try FileDescriptor.open(path, .writeOnly, options: [.create, .closeOnExec], permissions: .ownerReadWrite)
         }
+        // A length that was announced was asked for as a whole.
+        let isAsked = body.announcedLength != nil
+        var unasked = 0
         do {
             try await body.forEachChunk { chunk in
+                unasked += isAsked ? 0 : chunk.readableBytes
+                if unasked >= Self.roomStep {
+                    try await images.requireRoom(for: ByteSize(bytes: unasked))
+                    unasked = 0
+                }
                 do {
                     try await threads.runIfActive { _ = try file.writeAll(chunk.readableBytesView) }
                 } catch let error as Errno where error == .noSpace || error == .diskQuotaExceeded {
                     throw AgentError(.storageFull, "the host's disk is full: the archive could not be received")
                 }
             }
+            if unasked > 0 { try await images.requireRoom(for: ByteSize(bytes: unasked)) }
         } catch {
             try await threads.runIfActive { try file.close() }
             throw error

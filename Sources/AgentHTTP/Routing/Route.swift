@@ -22,6 +22,7 @@ struct Route: Sendable {
         case json = "application/json"
         case events = "text/event-stream"
         case yaml = "application/yaml"
+        case tar = "application/x-tar"
     }
 
     enum Consumes: Sendable {

@@ -10,6 +10,7 @@ public struct ImageConformance: Sendable {
         public var reader: any ImageArchiveReader
         public var builder: any ImageBuilder
         public var store: any ImageStore
+        public var writer: any ImageArchiveWriter
         /// An image that the registry has.
         public var known: ImageReference
         /// One that it has not, in the same registry.
@@ -22,6 +23,7 @@ public struct ImageConformance: Sendable {
             reader: any ImageArchiveReader,
             builder: any ImageBuilder,
             store: any ImageStore,
+            writer: any ImageArchiveWriter,
             known: ImageReference,
             unknown: ImageReference,
             archive: FilePath
@@ -30,6 +32,7 @@ public struct ImageConformance: Sendable {
             self.reader = reader
             self.builder = builder
             self.store = store
+            self.writer = writer
             self.known = known
             self.unknown = unknown
             self.archive = archive
@@ -46,6 +49,8 @@ public struct ImageConformance: Sendable {
         try await registryResolvesWhatItHas()
         try await fetchedImageIsBuiltOnce()
         try await archiveIsBuilt()
+        try await usageIsThatOfWhatIsThere()
+        try await savedImageIsTheSameEachTime()
         try await nothingUnneededIsKept()
         try await archiveFilesComeAndGo()
     }
@@ -95,9 +100,40 @@ public struct ImageConformance: Sendable {
         let digest = try await backend.registry.resolve(backend.known, platform: .host)
         _ = try await backend.store.removeAll(except: [digest])
         try require(try await backend.store.rootDisk(of: digest) != nil, "what is needed is kept")
+        let removable = try await backend.store.removable(except: [])
+        try require(try await backend.store.rootDisk(of: digest) != nil, "asking removes nothing")
         let freed = try await backend.store.removeAll(except: [])
+        try require(freed == removable, "what is removed is what was said before: \(freed), \(removable)")
         try require(try await backend.store.rootDisk(of: digest) == nil, "what is not needed is removed")
         try require(freed.bytes > 0, "the freed bytes are counted")
+    }
+
+    private func usageIsThatOfWhatIsThere() async throws {
+        let digest = try await backend.registry.resolve(backend.known, platform: .host)
+        let usage = try await backend.store.usage()
+        try require(usage.disks[digest].map { $0.bytes > 0 } == true, "a root disk takes room")
+        try require(usage.total.bytes >= usage.disks.values.reduce(0) { $0 + $1.bytes }, "the total is all of it")
+        try require(usage.limit == nil, "no limit was configured")
+        try await backend.store.requireRoom(for: .gibibytes(1 << 20))
+    }
+
+    private func savedImageIsTheSameEachTime() async throws {
+        let digest = try await backend.registry.resolve(backend.known, platform: .host)
+        var archives: [[UInt8]] = []
+        for _ in 0..<2 {
+            let archive = try await backend.writer.archive(digest, as: backend.known)
+            var bytes: [UInt8] = []
+            for try await piece in archive.pieces { bytes += piece }
+            try require(bytes.count == archive.size, "the size is said before: \(archive.size), \(bytes.count)")
+            archives.append(bytes)
+        }
+        try require(archives[0] == archives[1], "the same image gives the same bytes")
+        do {
+            _ = try await backend.writer.archive(Fixtures.digest("f"), as: backend.known)
+            throw ConformanceFailure("an image without a disk was saved")
+        } catch let error as AgentError {
+            try require(error.kind == .notFound, "an image without a disk is notFound, got \(error.kind)")
+        }
     }
 
     private func archiveFilesComeAndGo() async throws {

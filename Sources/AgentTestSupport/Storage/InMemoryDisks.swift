@@ -45,7 +45,10 @@ public final class InMemoryDisks: DiskStore {
         }
     }
 
-    public func usage(of instance: InstanceID) async throws -> ByteSize { ByteSize(bytes: 0) }
+    /// A megabyte for each instance that has an overlay.
+    public func usage(of instance: InstanceID) async throws -> ByteSize {
+        .mebibytes(overlaySize(of: instance) == nil ? 0 : 1)
+    }
 
     public func remove(_ instance: InstanceID) async throws {
         try state.withLock { state in

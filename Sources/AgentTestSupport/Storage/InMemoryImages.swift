@@ -20,6 +20,7 @@ public final class InMemoryImages: Sendable {
         var gates: [Step: AsyncStream<Void>] = [:]
         var calls: [Step: Int] = [:]
         var nextArchive = 0
+        var limit: ByteSize?
     }
 
     private let state = Mutex(State())
@@ -60,6 +61,9 @@ public final class InMemoryImages: Sendable {
 
     /// Loses a root disk, as a careless operator does.
     public func loseDisk(_ digest: Digest) { state.withLock { _ = $0.disks.remove(digest) } }
+
+    /// Says how much all images may take; nil is without a limit.
+    public func setLimit(_ limit: ByteSize?) { state.withLock { $0.limit = limit } }
 
     private func enter(_ step: Step) async throws {
         let (failure, gate) = state.withLock { state -> (AgentError?, AsyncStream<Void>?) in
@@ -157,5 +161,42 @@ extension InMemoryImages: ImageStore {
             state.blobs.formIntersection(digests)
             return .mebibytes(4 * removed)
         }
+    }
+
+    public func removable(except digests: Set<Digest>) async throws -> ByteSize {
+        state.withLock { .mebibytes(4 * $0.disks.subtracting(digests).count) }
+    }
+
+    public func abandon(_ image: FetchedImage) async {}
+
+    public func usage() async throws -> ImageStorageUsage {
+        state.withLock { state in
+            ImageStorageUsage(
+                disks: Dictionary(uniqueKeysWithValues: state.disks.map { ($0, .mebibytes(4)) }),
+                limit: state.limit
+            )
+        }
+    }
+
+    public func requireRoom(for size: ByteSize) async throws {
+        let usage = try await usage()
+        guard let limit = usage.limit, usage.total.bytes + size.bytes > limit.bytes else { return }
+        throw AgentError(.storageFull, code: "image_storage_full", "\(size) more than the \(limit) that are allowed")
+    }
+}
+
+extension InMemoryImages: ImageArchiveWriter {
+    public func archive(_ digest: Digest, as name: ImageReference) async throws -> ImageArchive {
+        guard try await rootDisk(of: digest) != nil else {
+            throw AgentError(.notFound, "the root disk of \(name) is not there")
+        }
+        let bytes = Array("\(name) \(digest)".utf8)
+        return ImageArchive(
+            size: bytes.count,
+            pieces: AsyncThrowingStream { continuation in
+                continuation.yield(bytes)
+                continuation.finish()
+            }
+        )
     }
 }

@@ -179,6 +179,13 @@ public final class InMemoryLogs: InstanceLogs {
         return stream
     }
 
+    public func usage(of instance: InstanceID) async throws -> ByteSize {
+        state.withLock { state in
+            let parts = state.logs.filter { $0.key.instance == instance }.values.flatMap(\.parts)
+            return ByteSize(bytes: parts.reduce(0) { $0 + $1.bytes.count })
+        }
+    }
+
     public func remove(_ instance: InstanceID) async throws {
         let followers = state.withLock { state in
             state.positions[instance] = nil

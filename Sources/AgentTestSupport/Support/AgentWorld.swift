@@ -89,6 +89,7 @@ public struct AgentWorld: Sendable {
                 archives: pictures,
                 builder: pictures,
                 disks: pictures,
+                writer: pictures,
                 instances: directory,
                 time: time,
                 logger: logger

@@ -13,6 +13,8 @@ public struct StorageConfiguration: Sendable, Hashable {
     public var registryAuthorities: FilePath?
     /// The directory of Docker's `config.json`; nil looks at `DOCKER_CONFIG` and then at `$HOME/.docker`.
     public var dockerConfigDirectory: FilePath?
+    /// The most of the host's disk that all images may take, whatever is on its way included; nil is without a limit.
+    public var maximumImageStorage: ByteSize?
     /// What an image may ask of this host.
     public var imageLimits: ImageLimits
     /// The bounds of instance logs.
@@ -23,6 +25,7 @@ public struct StorageConfiguration: Sendable, Hashable {
         insecureRegistries: Set<String> = [],
         registryAuthorities: FilePath? = nil,
         dockerConfigDirectory: FilePath? = nil,
+        maximumImageStorage: ByteSize? = nil,
         imageLimits: ImageLimits = ImageLimits(),
         logLimits: LogLimits = LogLimits()
     ) {
@@ -30,6 +33,7 @@ public struct StorageConfiguration: Sendable, Hashable {
         self.insecureRegistries = insecureRegistries
         self.registryAuthorities = registryAuthorities
         self.dockerConfigDirectory = dockerConfigDirectory
+        self.maximumImageStorage = maximumImageStorage
         self.imageLimits = imageLimits
         self.logLimits = logLimits
     }

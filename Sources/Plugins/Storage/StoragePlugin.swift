@@ -13,12 +13,14 @@ public enum StoragePlugin {
         provide(RegistryClient.init(configuration:store:logger:), cleanup: { try await $0.shutdown() })
         provide(ArchiveReader.init(store:configuration:))
         provide(ErofsImageBuilder.init(store:configuration:))
+        provide(OCIArchiveWriter.init(store:))
         provide(DirectoryDiskStore.init(configuration:))
         provide(FileInstanceLogs.init(configuration:logger:))
         bind((any ImageStore).self) { (it: ContentStore) in it }
         bind((any ImageRegistry).self) { (it: RegistryClient) in it }
         bind((any ImageArchiveReader).self) { (it: ArchiveReader) in it }
         bind((any ImageBuilder).self) { (it: ErofsImageBuilder) in it }
+        bind((any ImageArchiveWriter).self) { (it: OCIArchiveWriter) in it }
         bind((any DiskStore).self) { (it: DirectoryDiskStore) in it }
         bind((any InstanceLogs).self) { (it: FileInstanceLogs) in it }
     }

@@ -116,6 +116,7 @@ extension StorageConfiguration {
             insecureRegistries: Set(agent.insecureRegistries),
             registryAuthorities: agent.registryAuthorities,
             dockerConfigDirectory: agent.dockerConfigDirectory,
+            maximumImageStorage: agent.maximumImageStorage,
             logLimits: LogLimits(maximumSize: agent.logMaximumSize, maximumFiles: agent.logMaximumFiles)
         )
     }

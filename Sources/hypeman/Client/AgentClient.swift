@@ -127,6 +127,36 @@ struct AgentClient: Sendable {
         }
     }
 
+    /// Gives an answer of any size to `use`, piece by piece.
+    ///
+    /// - Throws: The agent's refusal, what `use` throws, and if the answer ends too early.
+    func download(_ path: String, _ use: (_ piece: [UInt8], _ total: Int?) async throws -> Void) async throws {
+        let response = try await execute(request(.get, path))
+        guard response.status == .ok else {
+            _ = try await collect(response)
+            return
+        }
+        let total = response.headers.first(name: "Content-Length").flatMap { Int($0) }
+        var received = 0
+        func lost(_ why: String) -> CommandError {
+            CommandError(
+                "the answer broke off after \(HumanText.bytes(received)) (\(why))",
+                remedy: "see the agent's log"
+            )
+        }
+        do {
+            for try await chunk in response.body {
+                received += chunk.readableBytes
+                try await use(Array(chunk.readableBytesView), total)
+            }
+        } catch let error as HTTPClientError {
+            throw lost(error.shortDescription)
+        } catch let error as HTTPParserError {
+            throw lost("\(error)")
+        }
+        if let total, received != total { throw lost("\(HumanText.bytes(total)) were announced") }
+    }
+
     private func request(_ method: Method, _ path: String) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: endpoint.url(path))
         request.method = HTTPMethod(rawValue: method.rawValue)

@@ -20,8 +20,8 @@ struct Hypeman: ParsableCommand {
             RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
             StartCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self, StatsCommand.self,
             PullCommand.self,
-            ImportCommand.self, ImagesCommand.self, RmiCommand.self, ResourcesCommand.self, HealthCommand.self,
-            VersionCommand.self,
+            ImportCommand.self, ImagesCommand.self, RmiCommand.self, SaveCommand.self, LoadCommand.self,
+            ImageCommand.self, SystemCommand.self, ResourcesCommand.self, HealthCommand.self, VersionCommand.self,
         ]
     )
 }

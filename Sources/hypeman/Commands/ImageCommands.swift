@@ -39,36 +39,10 @@ struct ImportCommand: AgentCommand {
     var name: String?
 
     func perform() async throws -> Int32 {
-        let source = try ArchiveSource(path)
-        let query = name.map { "?name=\(PercentEncoding.encode($0))" } ?? ""
+        let (source, name) = (try ArchiveSource(path), name)
         let label = path == "-" ? "stdin" : path
         return try await AgentClient.with { client in
-            let printer = ProgressPrinter()
-            let (sent, sentFeed) = AsyncStream<Int>.makeStream(bufferingPolicy: .bufferingNewest(1))
-            let chunks = ArchiveChunks(pieces: source.pieces) { sentFeed.yield($0) }
-            let image = try await withThrowingTaskGroup(of: ImageResponse?.self) { group in
-                group.addTask {
-                    for await count in sent {
-                        try await printer.show("\(label): sending", completed: count, total: source.size)
-                    }
-                    return nil
-                }
-                group.addTask {
-                    defer { sentFeed.finish() }
-                    return try await client.upload(
-                        "/images/import\(query)",
-                        chunks,
-                        length: source.size,
-                        as: ImageResponse.self
-                    )
-                }
-                var image: ImageResponse?
-                for try await result in group { image = result ?? image }
-                try await printer.finish()
-                return image
-            }
-            guard let image else { throw CommandError("the agent did not say what became of the import") }
-            let ready = try await client.showProgress(of: image, printer)
+            let ready = try await client.importArchive(source, label: label, name: name)
             print("\(ready.name)@\(ready.digest)")
             return 0
         }

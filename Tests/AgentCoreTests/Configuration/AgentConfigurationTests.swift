@@ -9,6 +9,7 @@ import Testing
         #expect(configuration.dataDirectory == "/var/lib/hypeman")
         #expect(configuration.socket == "/run/hypeman/agent.sock")
         #expect(configuration.maximumOverlaySize == .gibibytes(100))
+        #expect(configuration.maximumImageStorage == nil)
         #expect(configuration.jwtSecret == nil)
         #expect(configuration.bootTimeout == .seconds(120))
         #expect(configuration.gateway.description == "10.100.0.1")
@@ -23,7 +24,8 @@ import Testing
         ("INSECURE_REGISTRIES", "http://localhost:5000"), ("KERNEL_PATH", "vmlinux"), ("NETWORK_LIMIT", "fast"),
         ("NETWORK_LIMIT", "0bps"), ("OVERSUB_NETWORK", "0.5"), ("OVERSUB_NETWORK", "nan"), ("OVERSUB_NETWORK", "x"),
         ("NETWORK", "vlan"), ("BRIDGE_NAME", "a-bridge-too-long"), ("BRIDGE_NAME", "a b"), ("BRIDGE_NAME", ".."),
-        ("SUBNET_CIDR", "10.100.0.0"), ("SUBNET_CIDR", "10.100.0.1/16"), ("SUBNET_CIDR", "10.100.0.0/31"),
+        ("MAX_IMAGE_STORAGE", "0.2"), ("MAX_IMAGE_STORAGE", "0"), ("SUBNET_CIDR", "10.100.0.0"),
+        ("SUBNET_CIDR", "10.100.0.1/16"), ("SUBNET_CIDR", "10.100.0.0/31"),
         ("SUBNET_CIDR", "10.100.0.0/30"), ("SUBNET_CIDR", "0.0.0.0/0"), ("SUBNET_GATEWAY", "10.101.0.1"),
         ("SUBNET_GATEWAY", "10.100.0.0"), ("SUBNET_GATEWAY", "10.100.255.255"), ("SUBNET_GATEWAY", "gateway"),
         ("UPLINK_INTERFACE", "eth0;"), ("UPLINK_INTERFACE", "vmbr0"), ("DNS_SERVER", "one.one.one.one"),

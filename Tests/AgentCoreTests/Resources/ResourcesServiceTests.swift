@@ -20,7 +20,10 @@ import Testing
             configuration: ResourcesConfiguration(networkLimit: limit, networkOversubscription: 2),
             probe: Host(uplink: uplink),
             instances: world.directory,
-            images: world.images
+            images: world.images,
+            imageStore: world.pictures,
+            disks: world.disks,
+            logs: world.logs
         ).report()
     }
 

@@ -12,6 +12,11 @@ final class ScriptedImages: ImageOperations {
         var pulled: [ImageReference] = []
         var imported: [(contents: Int, name: String?)] = []
         var pullFailure: AgentError?
+        var pruned: [ImagePruneRequest] = []
+        var archivePieces: [[UInt8]] = [Array("archive".utf8)]
+        var archiveFailure: AgentError?
+        /// For archives; nil is any number of bytes.
+        var room: ByteSize?
         var progress: [ImageProgress] = [ImageProgress(status: .ready, completed: 1, total: 1)]
     }
 

@@ -4,6 +4,33 @@ import AgentTestSupport
 
 /// A host with one instance on it.
 struct ScriptedResources: ResourceOperations {
+    func diskUsage() async throws -> DiskUsageReport {
+        let instance = Fixtures.instance("web", at: "10.100.0.2")
+        var report = DiskUsageReport()
+        report.images = .init(count: 2, active: 1, size: .mebibytes(6), reclaimable: .mebibytes(2))
+        report.imageLimit = .gibibytes(1)
+        report.imageList = [
+            .init(
+                name: "docker.io/library/web:1",
+                digest: Fixtures.digest(),
+                createdAt: Fixtures.time,
+                size: .mebibytes(4),
+                shared: .mebibytes(1),
+                instances: 1
+            )
+        ]
+        report.instanceList = [
+            .init(
+                id: instance.id,
+                name: instance.name,
+                state: .running,
+                overlay: .mebibytes(3),
+                logs: .kibibytes(5)
+            )
+        ]
+        return report
+    }
+
     func report() async throws -> ResourcesReport {
         var instance = Fixtures.instance("web", at: "10.100.0.2")
         instance.state = .running

@@ -106,6 +106,7 @@ struct ArchiveImport {
                 while true {
                     let count = try source.read(into: buffer)
                     if count == 0 { break }
+                    try store.budget.charge(count)
                     try Files.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), to: output, at: offset)
                     offset += count
                 }

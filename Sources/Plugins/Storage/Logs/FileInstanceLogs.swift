@@ -56,6 +56,15 @@ public final class FileInstanceLogs: InstanceLogs {
         return AsyncThrowingStream { try await reader.next() }
     }
 
+    public func usage(of instance: InstanceID) async throws -> ByteSize {
+        let directory = directory.appending(instance.rawValue).appending("logs")
+        return try await Blocking.short {
+            ByteSize(
+                bytes: try Files.names(in: directory).reduce(0) { try $0 + Files.allocated(directory.appending($1)) }
+            )
+        }
+    }
+
     public func remove(_ instance: InstanceID) async throws {
         let removed = LogSource.allCases.map { writer(instance, $0) }
         let path = directory.appending(instance.rawValue)

@@ -104,6 +104,7 @@ public final class RegistryClient: ImageRegistry {
                     "its layers have \(total) bytes, the limit is \(self.configuration.imageLimits.maximumSize)"
                 )
             }
+            try await Blocking.short { [store] in try store.requireRoom(forMissing: manifest.layers) }
             let (configurationBytes, document) = try await configuration(of: manifest, reference)
             let wanted = manifest.layers.map(\.digest)
             store.want(wanted)

@@ -47,7 +47,7 @@ public struct ErofsImageBuilder: ImageBuilder {
         }
         let temporary = store.temporaryPath("disk")
         do {
-            let data = try ErofsDataArea(temporary, limit: limits.maximumSize)
+            let data = try ErofsDataArea(temporary, limit: limits.maximumSize, budget: store.budget)
             let tree = ImageTree(limits: limits) { data.release($0) }
             for (index, layer) in image.layers.enumerated() {
                 try LayerReader(layer, index: index, of: image.layers.count, limits: limits)

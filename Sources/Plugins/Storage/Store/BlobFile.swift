@@ -33,6 +33,7 @@ final class BlobFile {
     }
 
     func append(_ bytes: UnsafeRawBufferPointer) throws {
+        try store.budget.charge(bytes.count)
         hash.update(bufferPointer: bytes)
         try Files.translating("cannot write \(path)") { try Files.write(bytes, to: descriptor, at: count) }
         count += bytes.count

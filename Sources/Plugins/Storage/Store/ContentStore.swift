@@ -15,12 +15,28 @@ public import SystemPackage
 /// Files are written beside their place, synced and renamed, so that a name never stands for half a file. Layers are of
 /// no use once the disk is built and go then; manifest and configuration stay with the disk. Of the layers that are
 /// wanted by a fetch or build under way, a count is kept, so that two images that share one don't take it from each
-/// other.
+/// other, and what looks for unneeded blobs takes none of them. Blobs that nobody can know yet to be part of an image,
+/// as the documents of one that is being read, are leased: they stay for a while whoever needs them.
 public final class ContentStore: ImageStore {
+    /// What keeps blobs from being removed although no image that is known needs them.
+    private struct Holds {
+        var wanted: [Digest: Int] = [:]
+        var leases: [Digest: ContinuousClock.Instant] = [:]
+
+        func keep(_ digest: Digest) -> Bool {
+            wanted[digest] != nil || leases[digest].map { ContinuousClock.now < $0 } ?? false
+        }
+    }
+
+    /// How long a blob may wait for the image that it is part of to be known.
+    private static let leaseTime = Duration.seconds(15 * 60)
+
     private let incoming: FilePath
     private let blobs: FilePath
     private let disks: FilePath
-    private let wanted = Mutex<[Digest: Int]>([:])
+    private let holds = Mutex(Holds())
+    /// How much all of it may take.
+    let budget: StorageBudget
 
     /// Makes the directories and empties `incoming`.
     ///
@@ -32,6 +48,7 @@ public final class ContentStore: ImageStore {
         disks = data.appending("disks")
         for directory in [data, incoming, data.appending("blobs"), blobs, disks] { try Files.makeDirectory(directory) }
         for name in try Files.names(in: incoming) { try Files.remove(incoming.appending(name)) }
+        budget = StorageBudget(limit: configuration.maximumImageStorage, directories: [blobs, disks, incoming])
     }
 
     // MARK: Paths
@@ -50,6 +67,7 @@ public final class ContentStore: ImageStore {
     /// Keeps small bytes under their digest.
     func put(_ bytes: [UInt8]) throws -> Digest {
         let digest = try Digest(of: bytes)
+        lease(digest)
         if try Files.status(blobPath(digest)) == nil {
             try Files.write(bytes, to: blobPath(digest), beside: temporaryPath("blob"))
         }
@@ -77,16 +95,23 @@ public final class ContentStore: ImageStore {
     ///
     /// To be called before it is looked whether they are there.
     func want(_ layers: [Digest]) {
-        wanted.withLock { wanted in
-            for layer in Set(layers) { wanted[layer, default: 0] += 1 }
+        holds.withLock { holds in
+            for layer in Set(layers) { holds.wanted[layer, default: 0] += 1 }
         }
     }
 
     /// Takes back ``want(_:)``.
     func unwant(_ layers: [Digest]) {
-        wanted.withLock { wanted in
-            for layer in Set(layers) { wanted[layer] = wanted[layer].flatMap { $0 > 1 ? $0 - 1 : nil } }
+        holds.withLock { holds in
+            for layer in Set(layers) { holds.wanted[layer] = holds.wanted[layer].flatMap { $0 > 1 ? $0 - 1 : nil } }
         }
+    }
+
+    /// Keeps a blob for a while, until the image that it is part of is known.
+    ///
+    /// To be called before it is stored, or looked for. The end of a build of that image ends it, too.
+    func lease(_ digest: Digest) {
+        holds.withLock { $0.leases[digest] = .now + Self.leaseTime }
     }
 
     /// The end of a build, for which the layers were wanted.
@@ -98,14 +123,32 @@ public final class ContentStore: ImageStore {
         let layers = image.layers.filter { $0.path.removingLastComponent() == blobs }
             .compactMap { $0.path.lastComponent.flatMap { Digest(hex: $0.string) } }
         unwant(layers)
-        guard dropping else { return }
-        // Under the lock, so that nobody who says in this moment that he wants one finds it and loses it. What cannot
-        // be removed is found again by removeAll(except:).
+        // What cannot be read or removed now is found again by removeAll(except:).
         _ = try? await Blocking.short { [self] in
-            wanted.withLock { wanted in
-                for layer in Set(layers) where wanted[layer] == nil { unlink(blobPath(layer).string) }
+            let manifest = try? small(image.digest).map { try OCI.Manifest(parsing: $0) }
+            // Under the lock, so that nobody who says in this moment that he wants one finds it and loses it.
+            holds.withLock { holds in
+                for document in [image.digest, manifest?.config.digest].compactMap(\.self) {
+                    holds.leases[document] = nil
+                }
+                guard dropping else { return }
+                for layer in Set(layers) where !holds.keep(layer) { unlink(blobPath(layer).string) }
             }
         }
+    }
+
+    /// Refuses layers that are not here and would not fit.
+    ///
+    /// - Throws: As ``requireRoom(for:)``, before any of them is downloaded.
+    func requireRoom(forMissing layers: [OCI.Descriptor]) throws {
+        guard budget.limit != nil else { return }
+        var seen: Set<Digest> = []
+        var missing = 0
+        for layer in layers where seen.insert(layer.digest).inserted {
+            // Sizes are the registry's word; their sum is bounded by who calls.
+            if try size(of: layer.digest) != layer.size { missing += layer.size }
+        }
+        try budget.require(missing)
     }
 
     // MARK: ImageStore
@@ -136,32 +179,69 @@ public final class ContentStore: ImageStore {
         try await Blocking.short { [self] in try existingRootDisk(of: digest) }
     }
 
+    public func abandon(_ image: FetchedImage) async { await release(image, dropping: true) }
+
     public func removeAll(except digests: Set<Digest>) async throws -> ByteSize {
+        try await Blocking.short { [self] in ByteSize(bytes: try sweep(except: digests, removing: true)) }
+    }
+
+    public func removable(except digests: Set<Digest>) async throws -> ByteSize {
+        try await Blocking.short { [self] in ByteSize(bytes: try sweep(except: digests, removing: false)) }
+    }
+
+    public func usage() async throws -> ImageStorageUsage {
         try await Blocking.short { [self] in
-            var needed = digests
-            for digest in digests {
-                guard let manifest = try small(digest).flatMap({ try? OCI.Manifest(parsing: $0) }) else { continue }
-                needed.insert(manifest.config.digest)
-                if try existingRootDisk(of: digest) == nil { needed.formUnion(manifest.layers.map(\.digest)) }
+            var usage = ImageStorageUsage(limit: budget.limit)
+            for name in try Files.names(in: disks) {
+                guard let digest = Digest(hex: name.prefix { $0 != "." }) else { continue }
+                usage.disks[digest] = ByteSize(bytes: try Files.allocated(disks.appending(name)))
             }
-            var freed = 0
-            for name in try Files.names(in: blobs) where Digest(hex: name).map(needed.contains) != true {
-                freed += try removeCounting(blobs.appending(name))
+            for name in try Files.names(in: blobs) {
+                usage.blobs.bytes += try Files.allocated(blobs.appending(name))
+                usage.blobCount += 1
             }
-            let disksNeeded = Set(digests.map { "\($0.hex).erofs" })
-            for name in try Files.names(in: disks) where !disksNeeded.contains(name) {
-                freed += try removeCounting(disks.appending(name))
+            for name in try Files.names(in: incoming) {
+                usage.incoming.bytes += try Files.allocated(incoming.appending(name))
+                usage.incomingCount += 1
             }
-            for name in try Files.names(in: incoming) where !name.hasPrefix("archive-") {
-                freed += try removeCounting(incoming.appending(name))
-            }
-            wanted.withLock { $0 = [:] }
-            return ByteSize(bytes: freed)
+            return usage
         }
     }
 
-    private func removeCounting(_ path: FilePath) throws -> Int {
-        let blocks = try Files.status(path).map { Int($0.st_blocks) } ?? 0
-        return try Files.remove(path) ? blocks * 512 : 0
+    public func requireRoom(for size: ByteSize) async throws {
+        try await Blocking.short { [self] in try budget.require(size.bytes) }
+    }
+
+    /// Finds, and removes, what none of `digests` needs.
+    ///
+    /// What is in `incoming` belongs to work under way, which removes it itself, or the next start does.
+    ///
+    /// - Returns: The bytes on the host's disk that it took.
+    private func sweep(except digests: Set<Digest>, removing: Bool) throws -> Int {
+        var needed = digests
+        for digest in digests {
+            guard let manifest = try small(digest).flatMap({ try? OCI.Manifest(parsing: $0) }) else { continue }
+            needed.insert(manifest.config.digest)
+            if try existingRootDisk(of: digest) == nil { needed.formUnion(manifest.layers.map(\.digest)) }
+        }
+        var freed = 0
+        for name in try Files.names(in: blobs) {
+            let digest = Digest(hex: name)
+            guard digest.map(needed.contains) != true else { continue }
+            let path = blobs.appending(name)
+            let size = try Files.allocated(path)
+            freed += try holds.withLock { holds in
+                if let digest, holds.keep(digest) { return 0 }
+                return try !removing || Files.remove(path) ? size : 0
+            }
+        }
+        let disksNeeded = Set(digests.map { "\($0.hex).erofs" })
+        for name in try Files.names(in: disks) where !disksNeeded.contains(name) {
+            let path = disks.appending(name)
+            let size = try Files.allocated(path)
+            if try !removing || Files.remove(path) { freed += size }
+        }
+        holds.withLock { holds in holds.leases = holds.leases.filter { ContinuousClock.now < $0.value } }
+        return freed
     }
 }

@@ -40,6 +40,12 @@ enum Files {
         throw error(Errno(rawValue: errno), "cannot look at \(path)")
     }
 
+    /// The bytes of the host's disk that a file takes, holes left out; 0 if it is not there.
+    static func allocated(_ path: FilePath) throws -> Int {
+        // st_blocks counts 512 bytes whatever the file system's blocks are (stat(2)).
+        try status(path).map { Int($0.st_blocks) * 512 } ?? 0
+    }
+
     /// Removes a file; true if it was there.
     @discardableResult
     static func remove(_ path: FilePath) throws -> Bool {

@@ -12,6 +12,7 @@ final class ErofsDataArea {
     private let spool: FileDescriptor
     private let path: FilePath
     private let limit: ByteSize
+    private let budget: StorageBudget?
     private var allocator = BlockAllocator(start: 1)
     private var spoolBuffer: [UInt8] = []
     private var spooled = 0
@@ -25,10 +26,12 @@ final class ErofsDataArea {
     /// - Parameters:
     ///   - path: The new disk, which must not exist.
     ///   - limit: Its largest size.
+    ///   - budget: What all images together may take.
     /// - Throws: ``AgentError`` if there can be none.
-    init(_ path: FilePath, limit: ByteSize) throws {
+    init(_ path: FilePath, limit: ByteSize, budget: StorageBudget? = nil) throws {
         self.path = path
         self.limit = limit
+        self.budget = budget
         (disk, spool) = try Files.translating("cannot make \(path)") {
             let disk = try FileDescriptor.open(
                 path,
@@ -141,6 +144,7 @@ final class ErofsDataArea {
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+        try budget?.charge(bytes.count)
         writtenEnd = max(writtenEnd, offset + bytes.count)
         try Files.translating("cannot write \(path)") { try Files.write(bytes, to: disk, at: offset) }
     }
