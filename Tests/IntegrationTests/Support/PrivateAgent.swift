@@ -202,6 +202,19 @@ final class PrivateAgent {
         )
     }
 
+    /// Begins to run `hypeman` beside the test; what becomes of it is nobody's business.
+    func begin(_ arguments: String..., input: Pipe? = nil) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: BuiltProgram.path("hypeman").string)
+        process.arguments = arguments
+        process.environment = environment
+        process.standardInput = input ?? FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        return process
+    }
+
     /// Runs `hypeman` on a terminal.
     func terminal<T>(
         _ arguments: String...,
