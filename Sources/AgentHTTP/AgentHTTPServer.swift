@@ -22,6 +22,7 @@ public struct AgentHTTPServer: Service {
     private let tls: TLSConfiguration?
     private let instances: any InstanceOperations
     private let images: any ImageOperations
+    private let pushes: PushService
     private let resources: any ResourceOperations
     private let information: AgentInformation
     private let logger: Logger
@@ -33,6 +34,7 @@ public struct AgentHTTPServer: Service {
         configuration: HTTPConfiguration,
         instances: any InstanceOperations,
         images: any ImageOperations,
+        pushes: PushService,
         resources: any ResourceOperations,
         information: AgentInformation,
         logger: Logger
@@ -42,6 +44,7 @@ public struct AgentHTTPServer: Service {
         tls = configuration.jwtSecret == nil ? nil : try configuration.tls?.settings()
         self.instances = instances
         self.images = images
+        self.pushes = pushes
         self.resources = resources
         self.information = information
         self.logger = logger
@@ -55,15 +58,17 @@ public struct AgentHTTPServer: Service {
     /// The same, and says where it listens as soon as it does.
     public func run(onListening: @escaping @Sendable (Address) async -> Void) async throws {
         let exec = ExecService(instances: instances, logger: logger)
+        let authenticator = await Authenticator(
+            secret: configuration.jwtSecret,
+            socketGroup: configuration.socketGroup,
+            limiter: FailureLimiter()
+        )
         let responder = Responder(
             routes: RouteTable(
                 try Self.routes(instances: instances, images: images, resources: resources, information: information)
             ),
-            authenticator: await Authenticator(
-                secret: configuration.jwtSecret,
-                socketGroup: configuration.socketGroup,
-                limiter: FailureLimiter()
-            ),
+            registry: RegistryEndpoint(pushes: pushes, authenticator: authenticator),
+            authenticator: authenticator,
             logger: logger
         )
         let failure = Mutex<AgentError?>(nil)

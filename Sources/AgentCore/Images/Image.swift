@@ -82,6 +82,8 @@ public struct Image: Sendable, Hashable, Codable {
     public var name: String
     /// Of the manifest for this host's platform.
     public var digest: Digest
+    /// Of the index that the name stands for, where it was pushed as one; kept to be served again.
+    public var index: Digest?
     public var status: ImageStatus
     /// Why it failed.
     public var error: String?

@@ -94,8 +94,10 @@ extension ImagesService {
     /// - Returns: Digests of images.
     func neededDigests(without names: Set<String> = []) -> Set<Digest> {
         let images = list().filter { $0.status != .failed && !names.contains($0.name) }
-        return Set(images.map(\.digest)).union(instances.all().map(\.specification.imageDigest))
-            .union(state.withLock { $0.usedAtStart })
+        return Set(images.flatMap { [$0.digest, $0.index ?? $0.digest] }).union(
+            instances.all().map(\.specification.imageDigest)
+        )
+        .union(state.withLock { $0.usedAtStart })
     }
 
     private func isUnderWay(_ digest: Digest) -> Bool { state.withLock { $0.jobs[digest] != nil } }

@@ -184,7 +184,7 @@ public final class ImagesService: Sendable {
     }
 
     /// Makes an image ready at once if another name has its root disk already.
-    private func shareDisk(with image: inout Image) {
+    func shareDisk(with image: inout Image) {
         guard let twin = self.image(of: image.digest) else { return }
         image.status = .ready
         image.configuration = twin.configuration

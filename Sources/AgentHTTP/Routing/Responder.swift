@@ -11,6 +11,7 @@ struct Responder: Sendable {
     private static let discardLimit = 4 << 20
 
     let routes: RouteTable
+    let registry: RegistryEndpoint
     let authenticator: Authenticator
     let logger: Logger
 
@@ -23,17 +24,24 @@ struct Responder: Sendable {
         var logger = logger
         logger[metadataKey: "request_id"] = "\(id)"
         let body = BodySource(request)
+        let isForRegistry = RegistryTarget.covers(request.head.path ?? "")
 
         var response: Response
         do {
-            let (route, call) = try await prepare(request, peer, body, logger)
+            let answer =
+                isForRegistry
+                ? try await registry.prepare(request, peer, body, logger)
+                : try await prepare(request, peer, body, logger)
             if request.headers[.expect]?.lowercased() == "100-continue", !body.isAtEnd {
                 try await writer.writeInformationalHead(HTTPResponse(status: .continue))
             }
-            response = try await route.handler(call)
+            response = try await answer()
         } catch {
-            response = Self.response(to: error, logger: logger)
+            response =
+                isForRegistry
+                ? RegistryError.response(to: error, logger: logger) : Self.response(to: error, logger: logger)
         }
+        if isForRegistry { response.headers[.dockerDistributionAPIVersion] = "registry/2.0" }
         response.headers[.xRequestID] = id
         response.headers[.date] = HTTPDate.now
         if request.method == .head { response = response.createHeadResponse() }
@@ -78,7 +86,7 @@ struct Responder: Sendable {
         _ peer: Peer,
         _ body: BodySource,
         _ logger: Logger
-    ) async throws -> (Route, Call) {
+    ) async throws -> @Sendable () async throws -> Response {
         let target = try RequestTarget(request.head.path ?? "")
         let found = Result { () throws(TransportError) in try routes.find(request.method, target.segments) }
         // Who may not come in learns nothing of what there is; what is open needs no token.
@@ -95,17 +103,15 @@ struct Responder: Sendable {
         try Self.negotiate(request, route, body)
         var logger = logger
         if let identity { logger[metadataKey: "subject"] = "\(identity.subject.prefix(100))" }
-        return (
-            route,
-            Call(
-                parameters: parameters,
-                query: target.query,
-                headers: request.headers,
-                identity: identity,
-                body: body,
-                logger: logger
-            )
+        let call = Call(
+            parameters: parameters,
+            query: target.query,
+            headers: request.headers,
+            identity: identity,
+            body: body,
+            logger: logger
         )
+        return { try await route.handler(call) }
     }
 
     private static func negotiate(_ request: Request, _ route: Route, _ body: BodySource) throws(TransportError) {

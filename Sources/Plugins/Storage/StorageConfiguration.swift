@@ -17,6 +17,8 @@ public struct StorageConfiguration: Sendable, Hashable {
     public var maximumImageStorage: ByteSize?
     /// What an image may ask of this host.
     public var imageLimits: ImageLimits
+    /// The bounds of what clients push.
+    public var uploadLimits: UploadLimits
     /// The bounds of instance logs.
     public var logLimits: LogLimits
 
@@ -27,6 +29,7 @@ public struct StorageConfiguration: Sendable, Hashable {
         dockerConfigDirectory: FilePath? = nil,
         maximumImageStorage: ByteSize? = nil,
         imageLimits: ImageLimits = ImageLimits(),
+        uploadLimits: UploadLimits = UploadLimits(),
         logLimits: LogLimits = LogLimits()
     ) {
         self.dataDirectory = dataDirectory
@@ -35,6 +38,7 @@ public struct StorageConfiguration: Sendable, Hashable {
         self.dockerConfigDirectory = dockerConfigDirectory
         self.maximumImageStorage = maximumImageStorage
         self.imageLimits = imageLimits
+        self.uploadLimits = uploadLimits
         self.logLimits = logLimits
     }
 }

@@ -14,6 +14,7 @@ public enum StoragePlugin {
         provide(ArchiveReader.init(store:configuration:))
         provide(ErofsImageBuilder.init(store:configuration:))
         provide(OCIArchiveWriter.init(store:))
+        provide(BlobUploads.init(store:configuration:))
         provide(DirectoryDiskStore.init(configuration:))
         provide(FileInstanceLogs.init(configuration:logger:))
         bind((any ImageStore).self) { (it: ContentStore) in it }
@@ -21,6 +22,7 @@ public enum StoragePlugin {
         bind((any ImageArchiveReader).self) { (it: ArchiveReader) in it }
         bind((any ImageBuilder).self) { (it: ErofsImageBuilder) in it }
         bind((any ImageArchiveWriter).self) { (it: OCIArchiveWriter) in it }
+        bind((any ImageUploads).self) { (it: BlobUploads) in it }
         bind((any DiskStore).self) { (it: DirectoryDiskStore) in it }
         bind((any InstanceLogs).self) { (it: FileInstanceLogs) in it }
     }

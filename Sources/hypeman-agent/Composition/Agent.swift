@@ -10,6 +10,7 @@ struct Agent: Service {
     let network: any NetworkBackend
     let instances: InstancesService
     let images: ImagesService
+    let pushes: PushService
     let information: AgentInformation
     let server: AgentHTTPServer
     let logger: Logger
@@ -54,7 +55,11 @@ struct Agent: Service {
 
     /// Waits for the agent's end, then lets go of machines and images.
     func run() async throws {
-        try await gracefulShutdown()
+        try await withThrowingTaskGroup { group in
+            group.addTask { await pushes.sweepRepeatedly() }
+            try await gracefulShutdown()
+            group.cancelAll()
+        }
         await instances.shutDown()
         await images.shutDown()
     }

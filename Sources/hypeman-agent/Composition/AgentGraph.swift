@@ -48,6 +48,7 @@ enum AgentGraph {
                 provide(InstanceDirectory.init)
                 provide(HypervisorSelection.init)
                 provide(ImagesService.init)
+                provide(PushService.init)
                 provide(InstancesService.init)
                 provide(ResourcesService.init)
             }

@@ -1,6 +1,7 @@
 import AgentAPI
 import AgentCore
 import AgentHTTP
+import AgentTestSupport
 import AsyncHTTPClient
 import Foundation
 import Logging
@@ -29,11 +30,13 @@ struct TestServer: Sendable {
     /// - Parameters:
     ///   - tls: What TCP is served with; nil for plain HTTP.
     ///   - authority: Whom the client of the tests trusts.
+    ///   - pushes: What is behind `/v2/`; nil is a registry in memory.
     ///   - body: What is done with it.
     /// - Throws: What `body` does.
     static func with(
         tls: HTTPConfiguration.TLS? = nil,
         trusting authority: FilePath? = nil,
+        pushes: PushService? = nil,
         _ body: @escaping @Sendable (TestServer) async throws -> Void
     ) async throws {
         let directory = FilePath(NSTemporaryDirectory()).appending("hypeman-http-\(UInt64.random(in: 0...UInt64.max))")
@@ -47,6 +50,7 @@ struct TestServer: Sendable {
             configuration: HTTPConfiguration(socketPath: socket, port: 0, jwtSecret: secret, tls: tls),
             instances: instances,
             images: images,
+            pushes: pushes ?? PushBackend.inMemory().pushes,
             resources: ScriptedResources(),
             information: AgentInformation(version: "1.2.3", hypervisors: [], providesNetwork: false),
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })

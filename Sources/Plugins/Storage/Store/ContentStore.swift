@@ -10,7 +10,8 @@ public import SystemPackage
 ///
 /// - `blobs/sha256/<hex>`: manifests, configurations and layers, each verified before it got its name;
 /// - `disks/<hex>.erofs`: root disks, by the digest of the manifest;
-/// - `incoming/`: whatever is not finished; emptied at start.
+/// - `incoming/`: whatever is not finished; emptied at start;
+/// - `kept/<hex>`: marks on blobs that were pushed, see ``ContentStore/pin(_:)``.
 ///
 /// Files are written beside their place, synced and renamed, so that a name never stands for half a file. Layers are of
 /// no use once the disk is built and go then; manifest and configuration stay with the disk. Of the layers that are
@@ -19,7 +20,7 @@ public import SystemPackage
 /// as the documents of one that is being read, are leased: they stay for a while whoever needs them.
 public final class ContentStore: ImageStore {
     /// What keeps blobs from being removed although no image that is known needs them.
-    private struct Holds {
+    struct Holds {
         var wanted: [Digest: Int] = [:]
         var leases: [Digest: ContinuousClock.Instant] = [:]
 
@@ -31,10 +32,14 @@ public final class ContentStore: ImageStore {
     /// How long a blob may wait for the image that it is part of to be known.
     private static let leaseTime = Duration.seconds(15 * 60)
 
+    /// Marks of the blobs that are kept although nothing needs them; see ``pin(_:)``.
+    let kept: FilePath
+    /// How long.
+    let retention: Duration
     private let incoming: FilePath
     private let blobs: FilePath
     private let disks: FilePath
-    private let holds = Mutex(Holds())
+    let holds = Mutex(Holds())
     /// How much all of it may take.
     let budget: StorageBudget
 
@@ -46,7 +51,11 @@ public final class ContentStore: ImageStore {
         incoming = data.appending("incoming")
         blobs = data.appending("blobs").appending("sha256")
         disks = data.appending("disks")
-        for directory in [data, incoming, data.appending("blobs"), blobs, disks] { try Files.makeDirectory(directory) }
+        kept = data.appending("kept")
+        retention = configuration.uploadLimits.retention
+        for directory in [data, incoming, data.appending("blobs"), blobs, disks, kept] {
+            try Files.makeDirectory(directory)
+        }
         for name in try Files.names(in: incoming) { try Files.remove(incoming.appending(name)) }
         budget = StorageBudget(limit: configuration.maximumImageStorage, directories: [blobs, disks, incoming])
     }
@@ -132,7 +141,7 @@ public final class ContentStore: ImageStore {
                     holds.leases[document] = nil
                 }
                 guard dropping else { return }
-                for layer in Set(layers) where !holds.keep(layer) { unlink(blobPath(layer).string) }
+                for layer in Set(layers) where !holds.keep(layer) && !isPinned(layer) { unlink(blobPath(layer).string) }
             }
         }
     }
@@ -231,7 +240,7 @@ public final class ContentStore: ImageStore {
             let path = blobs.appending(name)
             let size = try Files.allocated(path)
             freed += try holds.withLock { holds in
-                if let digest, holds.keep(digest) { return 0 }
+                if let digest, holds.keep(digest) || isPinned(digest) { return 0 }
                 return try !removing || Files.remove(path) ? size : 0
             }
         }
