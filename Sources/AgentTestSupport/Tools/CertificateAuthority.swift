@@ -32,9 +32,14 @@ public struct CertificateAuthority: Sendable {
     /// - Parameters:
     ///   - name: Of its files.
     ///   - subject: Who it is for, as openssl writes it: `IP:127.0.0.1`, `DNS:example.test`.
+    ///   - days: How long it is valid; -1 for one that expired yesterday.
     /// - Returns: The two files.
     /// - Throws: ``ToolFailure``.
-    public func issue(_ name: String, for subject: String = "IP:127.0.0.1") async throws -> Identity {
+    public func issue(
+        _ name: String,
+        for subject: String = "IP:127.0.0.1",
+        days: Int = 2
+    ) async throws -> Identity {
         let issued = Identity(certificate: scratch.appending("\(name).pem"), key: scratch.appending("\(name).key"))
         let request = scratch.appending("\(name).csr").string
         try await tool(
@@ -45,7 +50,7 @@ public struct CertificateAuthority: Sendable {
         try await tool(
             "openssl",
             [
-                "x509", "-req", "-days", "2", "-in", request, "-out", issued.certificate.string,
+                "x509", "-req", "-days", "\(days)", "-in", request, "-out", issued.certificate.string,
                 "-extfile", extensions.string, "-CA", identity.certificate.string, "-CAkey", identity.key.string,
                 "-CAcreateserial",
             ]

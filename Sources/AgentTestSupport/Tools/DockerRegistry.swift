@@ -21,6 +21,7 @@ public struct DockerRegistry: Sendable {
     /// - Parameters:
     ///   - scratch: Where it keeps its data.
     ///   - isProtected: Wants the user `tester` and the password `secret`, as basic authentication.
+    ///   - authentication: The section `auth` of its configuration, in place of `isProtected`.
     ///   - identity: What it speaks TLS with; nil speaks plain HTTP.
     ///   - body: Runs while it does.
     /// - Returns: What `body` does.
@@ -28,11 +29,12 @@ public struct DockerRegistry: Sendable {
     public static func with<T: Sendable>(
         _ scratch: Scratch,
         isProtected: Bool = false,
+        authentication: String? = nil,
         identity: CertificateAuthority.Identity? = nil,
         _ body: @Sendable (DockerRegistry) async throws -> T
     ) async throws -> T {
         let port = try freePort()
-        var auth = ""
+        var auth = authentication ?? ""
         if isProtected {
             // bcrypt of "secret"
             let hash = "tester:$2b$04$YEJ2/DCx5MjnDmvLmm8gKei.Xo7IajwNwhG5b5mf35RklcxQ4wGH.\n"
