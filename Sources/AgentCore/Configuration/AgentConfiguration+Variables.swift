@@ -146,6 +146,21 @@ extension AgentConfiguration {
             "DOCKER_CONFIG",
             "Directory of Docker's config.json with registry logins; `~/.docker` if empty"
         )
+        static let registryMirrors = ConfigurationVariable(
+            "REGISTRY_MIRRORS",
+            default: "",
+            "Copies that are asked before a registry itself, in order, as `docker.io=https://mirror.example`",
+            expected: "registry=URL pairs such as docker.io=https://mirror.example, separated by commas"
+        ) { text -> [RegistryMirror]? in list(text) { RegistryMirror($0) } }
+        static let httpProxy = proxy("HTTP_PROXY", "Proxy for registries in plain HTTP, as `http://host:port`")
+        static let httpsProxy = proxy("HTTPS_PROXY", "Proxy for registries with TLS, as `http://host:port`")
+        static let proxyExceptions = ConfigurationVariable(
+            "NO_PROXY",
+            default: "",
+            "Registries that are reached without a proxy: names with all below them, addresses and blocks of them",
+            expected: "names, IP addresses and CIDR blocks, or *, separated by commas",
+            otherName: "no_proxy"
+        ) { text -> [ProxyException]? in list(text) { ProxyException($0) } }
         static let logLevel = ConfigurationVariable(
             "LOG_LEVEL",
             default: "info",
@@ -207,6 +222,27 @@ extension AgentConfiguration {
             return .some(.some(value))
         }
 
+        /// All parts between commas, none of which may be refused; blanks around them and empty ones don't count.
+        private static func list<Value>(_ text: String, _ parse: (String) -> Value?) -> [Value]? {
+            let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+            let values = parts.compactMap(parse)
+            return values.count == parts.count ? values : nil
+        }
+
+        /// Also by its name in lower case, as most programs do; it may carry a password.
+        private static func proxy(_ name: String, _ summary: String)
+            -> ConfigurationVariable<ProxyConfiguration.Proxy?>
+        {
+            ConfigurationVariable(
+                name,
+                default: "",
+                summary,
+                expected: "a proxy such as http://user:password@proxy.example:3128",
+                otherName: name.lowercased(),
+                isSecret: true
+            ) { optional($0) { ProxyConfiguration.Proxy($0) } }
+        }
+
         private static func directory(_ name: String, default defaultText: String, _ summary: String)
             -> ConfigurationVariable<FilePath>
         {
@@ -258,7 +294,9 @@ extension AgentConfiguration {
             Description(Variables.maximumVCPUs),
             Description(Variables.maximumMemory), Description(Variables.bootTimeout),
             Description(Variables.insecureRegistries), Description(Variables.registryAuthorities),
-            Description(Variables.dockerConfigDirectory),
+            Description(Variables.dockerConfigDirectory), Description(Variables.registryMirrors),
+            Description(Variables.httpProxy), Description(Variables.httpsProxy),
+            Description(Variables.proxyExceptions),
             Description(Variables.logLevel), Description(Variables.logMaximumSize),
             Description(Variables.logMaximumFiles),
         ]

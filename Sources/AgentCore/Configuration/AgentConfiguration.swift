@@ -54,6 +54,8 @@ public struct AgentConfiguration: Sendable {
     public var insecureRegistries: [String]
     public var registryAuthorities: FilePath?
     public var dockerConfigDirectory: FilePath?
+    public var registryMirrors: [RegistryMirror]
+    public var proxies: ProxyConfiguration
     public var logLevel: Logger.Level
     public var logMaximumSize: ByteSize
     public var logMaximumFiles: Int
@@ -94,6 +96,10 @@ public struct AgentConfiguration: Sendable {
         let insecureRegistries = reader.read(Variables.insecureRegistries)
         let registryAuthorities = reader.read(Variables.registryAuthorities)
         let dockerConfigDirectory = reader.read(Variables.dockerConfigDirectory)
+        let registryMirrors = reader.read(Variables.registryMirrors)
+        let httpProxy = reader.read(Variables.httpProxy)
+        let httpsProxy = reader.read(Variables.httpsProxy)
+        let proxyExceptions = reader.read(Variables.proxyExceptions)
         let logLevel = reader.read(Variables.logLevel)
         let logMaximumSize = reader.read(Variables.logMaximumSize)
         let logMaximumFiles = reader.read(Variables.logMaximumFiles)
@@ -104,7 +110,8 @@ public struct AgentConfiguration: Sendable {
             let networkOversubscription, let kernel, let initrd, let qemu,
             let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
             let maximumMemory, let bootTimeout,
-            let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let logLevel,
+            let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let registryMirrors,
+            let httpProxy, let httpsProxy, let proxyExceptions, let logLevel,
             let logMaximumSize, let logMaximumFiles
         else { throw ConfigurationError(problems: reader.problems) }
         self.port = port
@@ -138,6 +145,8 @@ public struct AgentConfiguration: Sendable {
         self.insecureRegistries = insecureRegistries
         self.registryAuthorities = registryAuthorities
         self.dockerConfigDirectory = dockerConfigDirectory
+        self.registryMirrors = registryMirrors
+        proxies = ProxyConfiguration(http: httpProxy, https: httpsProxy, exceptions: proxyExceptions)
         self.logLevel = logLevel
         self.logMaximumSize = logMaximumSize
         self.logMaximumFiles = logMaximumFiles

@@ -9,6 +9,10 @@ public struct ConfigurationVariable<Value: Sendable>: Sendable {
     public let summary: String
     /// What a value looks like: "a number from 1 to 65535".
     public let expected: String
+    /// Another name, which counts where the first is unset or empty.
+    let otherName: String?
+    /// Whether its text is never shown.
+    let isSecret: Bool
     private let parser: @Sendable (String) -> Value?
 
     init(
@@ -16,12 +20,16 @@ public struct ConfigurationVariable<Value: Sendable>: Sendable {
         default defaultText: String,
         _ summary: String,
         expected: String,
+        otherName: String? = nil,
+        isSecret: Bool = false,
         parse: @escaping @Sendable (String) -> Value?
     ) {
         self.name = name
         self.defaultText = defaultText
         self.summary = summary
         self.expected = expected
+        self.otherName = otherName
+        self.isSecret = isSecret
         self.parser = parse
     }
 
@@ -56,12 +64,12 @@ struct ConfigurationReader {
     ///
     /// - Returns: nil if it does not parse, which is remembered as a problem.
     mutating func read<Value>(_ variable: ConfigurationVariable<Value>) -> Value? {
-        let given = environment[variable.name] ?? ""
-        let text = given.isEmpty ? variable.defaultText : given
+        let names = [variable.name, variable.otherName].compactMap { $0 }
+        let given = names.first { environment[$0]?.isEmpty == false } ?? variable.name
+        let text = environment[given].flatMap { $0.isEmpty ? nil : $0 } ?? variable.defaultText
         if let value = variable.parse(text) { return value }
-        problems.append(
-            ConfigurationProblem(name: variable.name, value: "'\(text.prefix(200))'", expected: variable.expected)
-        )
+        let shown = variable.isSecret ? "(not shown)" : "'\(text.prefix(200))'"
+        problems.append(ConfigurationProblem(name: given, value: shown, expected: variable.expected))
         return nil
     }
 }
