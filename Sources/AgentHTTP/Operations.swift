@@ -36,7 +36,11 @@ public protocol ResourceOperations: Sendable {
 
 /// What the routes need of ``ImagesService``, whose documentation is the contract.
 public protocol ImageOperations: Sendable {
-    func pull(_ reference: ImageReference, tags: [String: String]) async throws -> Image
+    func pull(
+        _ reference: ImageReference,
+        tags: [String: String],
+        credentials: RegistryCredentials?
+    ) async throws -> Image
     func newArchiveFile() async throws -> FilePath
     func importArchive(_ archive: FilePath, name: ImageReference?, tags: [String: String]) async throws -> Image
     func list() -> [Image]

@@ -157,7 +157,8 @@ struct RegistryClientTests {
                         try await client.fetch(name, digest: digest) { _ in }
                     }
                     #expect(error?.kind == .invalidArgument && error?.code == "digest_mismatch")
-                    #expect(try storage.files() == [])
+                    // The other layer, which was cancelled on its way, may wait for another try, but not as a blob.
+                    #expect(try storage.layers().filter { !$0.hasPrefix("incoming/partial-") } == [])
                 }
             }
         }

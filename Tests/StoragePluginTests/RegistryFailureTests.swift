@@ -1,7 +1,6 @@
 import AgentCore
 import AgentTestSupport
 import Foundation
-import Logging
 import StoragePlugin
 import SystemPackage
 import Testing
@@ -27,20 +26,10 @@ struct RegistryFailureTests {
             insecureRegistries: insecure.union([registry.host]),
             dockerConfig: dockerConfig
         )
-        let client = try RegistryClient(
-            configuration: storage.configuration,
-            store: storage.store,
-            logger: Logger(label: "test")
-        )
         do {
-            let name = try ImageReference("\(registry.host)/app:1")
-            let digest = try await client.resolve(name, platform: .host)
-            let image = try await client.fetch(name, digest: digest) { _ in }
-            try await client.shutdown()
-            return image
+            return try await storage.pull("\(registry.host)/app:1")
         } catch {
-            try await client.shutdown()
-            #expect(try storage.files() == [])
+            #expect(try storage.layers() == [])
             throw error
         }
     }

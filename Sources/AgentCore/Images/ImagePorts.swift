@@ -69,25 +69,53 @@ public struct FetchedImage: Sendable, Hashable {
 public protocol ImageRegistry: Sendable {
     /// Asks the registry which manifest a reference stands for on this platform. Nothing is stored.
     ///
+    /// - Parameters:
+    ///   - reference: What is asked for.
+    ///   - platform: That the image has to run on.
+    ///   - credentials: For this call and this reference's registry only; nil for those that the backend is configured
+    ///     with.
+    /// - Returns: The manifest's digest.
     /// - Throws: ``AgentError``: `notFound` for an image that isn't there, `unauthenticated`, `rateLimited`, `unavailable`
     ///   for a registry that does not answer or whose certificate is refused, `notSupported` if it has nothing for this
     ///   platform.
-    func resolve(_ reference: ImageReference, platform: Platform) async throws -> Digest
+    func resolve(
+        _ reference: ImageReference,
+        platform: Platform,
+        credentials: RegistryCredentials?
+    ) async throws -> Digest
 
     /// Downloads what is missing of an image and verifies all of it.
     ///
     /// - Parameters:
     ///   - reference: Where it is.
     ///   - digest: The manifest, as resolved before.
+    ///   - credentials: As for ``resolve(_:platform:credentials:)``.
     ///   - progress: Called from any thread, at most a few times a second and at the end.
     /// - Returns: The image, all of whose parts are here.
-    /// - Throws: As ``resolve(_:platform:)``; `invalidArgument` with code `digest_mismatch` for contents that are not what
+    /// - Throws: As ``resolve(_:platform:credentials:)``; `invalidArgument` with code `digest_mismatch` for contents that are not what
     ///   they claim; `storageFull`. Partial downloads are kept only where a later call can use them.
     func fetch(
         _ reference: ImageReference,
         digest: Digest,
+        credentials: RegistryCredentials?,
         progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage
+}
+
+extension ImageRegistry {
+    /// ``resolve(_:platform:credentials:)`` with the configured credentials.
+    public func resolve(_ reference: ImageReference, platform: Platform) async throws -> Digest {
+        try await resolve(reference, platform: platform, credentials: nil)
+    }
+
+    /// ``fetch(_:digest:credentials:progress:)`` with the configured credentials.
+    public func fetch(
+        _ reference: ImageReference,
+        digest: Digest,
+        progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> FetchedImage {
+        try await fetch(reference, digest: digest, credentials: nil, progress: progress)
+    }
 }
 
 /// Reads images from files: an OCI layout in a tar, a `docker save` archive, or the tar of a root filesystem, each also

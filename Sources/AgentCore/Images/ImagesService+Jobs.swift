@@ -3,10 +3,10 @@ import Synchronization
 
 extension ImagesService {
     /// Gets an image in the background, unless that is under way already for its digest.
-    func startFetching(_ reference: ImageReference, _ digest: Digest) {
+    func startFetching(_ reference: ImageReference, _ digest: Digest, _ credentials: RegistryCredentials? = nil) {
         startJob(digest) { [self] in
             await update(digest, .fetchBegan)
-            let fetched = try await registry.fetch(reference, digest: digest) { [weak self] in
+            let fetched = try await registry.fetch(reference, digest: digest, credentials: credentials) { [weak self] in
                 self?.report($0, of: digest)
             }
             try await build(fetched)

@@ -67,17 +67,27 @@ public final class ImagesService: Sendable {
     /// An image that is here under the same digest is returned as it is; one that failed is tried again; several callers
     /// share one pull.
     ///
-    /// - Throws: What the registry says, see ``ImageRegistry/resolve(_:platform:)``.
-    public func pull(_ reference: ImageReference, tags: [String: String] = [:]) async throws -> Image {
+    /// - Parameters:
+    ///   - reference: What to get.
+    ///   - tags: The image's tags.
+    ///   - credentials: For this pull only, kept in memory until it ends: one that is taken up after a restart of the
+    ///     agent, and several callers' shared pull but the first's, have to do without.
+    /// - Returns: The image, ready or on its way.
+    /// - Throws: What the registry says, see ``ImageRegistry/resolve(_:platform:credentials:)``.
+    public func pull(
+        _ reference: ImageReference,
+        tags: [String: String] = [:],
+        credentials: RegistryCredentials? = nil
+    ) async throws -> Image {
         try Tags.validate(tags)
-        let digest = try await registry.resolve(reference, platform: .host)
+        let digest = try await registry.resolve(reference, platform: .host, credentials: credentials)
         return try await changes.withTurn {
             let name = reference.description
             if var image = image(named: name), image.digest == digest, image.handle(.requested) == nil { return image }
             var image = Image(name: name, digest: digest, status: .pending, createdAt: time.now(), tags: tags)
             shareDisk(with: &image)
             try await put(image)
-            if image.status != .ready { startFetching(reference, digest) }
+            if image.status != .ready { startFetching(reference, digest, credentials) }
             return self.image(named: name) ?? image
         }
     }

@@ -154,6 +154,14 @@ enum OpenAPIDocument {
               description: |
                 Answers as soon as the registry has said which manifest the name stands for; the image is `ready` later, as
                 `GET /images/{name}/progress` tells. An image that failed is tried again, one that is here is returned as it is.
+              parameters:
+                - name: X-Registry-Auth
+                  in: header
+                  description: |
+                    Whom the registry is asked as, for this pull only: base64url of a JSON object as in Docker's Engine API, with
+                    `username` and `password`, `identitytoken` or `registrytoken`, and perhaps `serveraddress`, which must be the
+                    image's registry. Without it the logins of the agent's configuration are used.
+                  schema: { type: string, maxLength: 8192 }
               requestBody:
                 required: true
                 content:

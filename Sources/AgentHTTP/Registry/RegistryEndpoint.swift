@@ -64,7 +64,7 @@ struct RegistryEndpoint: Sendable {
                 "log in with any user name and a token as the password (hypeman-agent gen-jwt makes one)"
             )
         }
-        return try await authenticator.identify(peer, authorization: authorization.map(RegistryCredentials.bearer))
+        return try await authenticator.identify(peer, authorization: authorization.map(BasicLogin.bearer))
     }
 
     private func answer(_ method: HTTPRequest.Method, _ target: RegistryTarget, _ call: Call) async throws -> Response {

@@ -18,7 +18,9 @@ struct ImageRoutes: Sendable {
             Route(.post, "/images", .scope(Scope(.image, .write)), consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try CreateImageBody(try await call.body.fields())
-                let image = try await images.pull(try ImageReference(body.name), tags: body.tags ?? [:])
+                let reference = try ImageReference(body.name)
+                let credentials = try RegistryCredentials(header: call.headers[.xRegistryAuth], for: reference)
+                let image = try await images.pull(reference, tags: body.tags ?? [:], credentials: credentials)
                 return try .json(ImageResponse(image), status: .accepted)
             },
             Route(.get, "/images/{name}", .scope(Scope(.image, .read))) { call in

@@ -54,6 +54,8 @@ extension HTTPField.Name {
     /// Tells nginx not to collect what is meant to stream.
     static var xAccelBuffering: HTTPField.Name { constant("X-Accel-Buffering") }
     static var xRequestID: HTTPField.Name { constant("X-Request-ID") }
+    /// Docker's Engine API has it.
+    static var xRegistryAuth: HTTPField.Name { constant("X-Registry-Auth") }
 
     private static func constant(_ name: String) -> HTTPField.Name {
         guard let name = HTTPField.Name(name) else { preconditionFailure("'\(name)' is no header's name") }

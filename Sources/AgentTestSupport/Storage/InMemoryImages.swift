@@ -21,6 +21,7 @@ public final class InMemoryImages: Sendable {
         var calls: [Step: Int] = [:]
         var nextArchive = 0
         var limit: ByteSize?
+        var credentials: [RegistryCredentials?] = []
     }
 
     private let state = Mutex(State())
@@ -53,6 +54,9 @@ public final class InMemoryImages: Sendable {
     /// How often a step was called.
     public func calls(of step: Step) -> Int { state.withLock { $0.calls[step] ?? 0 } }
 
+    /// What came with each call of resolve and fetch that was let through.
+    public var credentials: [RegistryCredentials?] { state.withLock { $0.credentials } }
+
     /// The digests with a root disk.
     public var builtDisks: Set<Digest> { state.withLock { $0.disks } }
 
@@ -80,8 +84,13 @@ public final class InMemoryImages: Sendable {
 }
 
 extension InMemoryImages: ImageRegistry {
-    public func resolve(_ reference: ImageReference, platform: Platform) async throws -> Digest {
+    public func resolve(
+        _ reference: ImageReference,
+        platform: Platform,
+        credentials: RegistryCredentials?
+    ) async throws -> Digest {
         try await enter(.resolve)
+        state.withLock { $0.credentials.append(credentials) }
         guard let image = state.withLock({ $0.remote[reference.description] }) else {
             throw AgentError(.notFound, "the registry has no image '\(reference)'")
         }
@@ -91,9 +100,11 @@ extension InMemoryImages: ImageRegistry {
     public func fetch(
         _ reference: ImageReference,
         digest: Digest,
+        credentials: RegistryCredentials?,
         progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage {
         try await enter(.fetch)
+        state.withLock { $0.credentials.append(credentials) }
         guard let image = state.withLock({ $0.remote.values.first { $0.digest == digest } }) else {
             throw AgentError(.notFound, "the registry has no manifest \(digest)")
         }

@@ -15,6 +15,12 @@ public struct StorageConfiguration: Sendable, Hashable {
     public var dockerConfigDirectory: FilePath?
     /// The most of the host's disk that all images may take, whatever is on its way included; nil is without a limit.
     public var maximumImageStorage: ByteSize?
+    /// Asked before the registries that they copy, in this order.
+    public var registryMirrors: [RegistryMirror]
+    /// How registries, mirrors and token services are reached.
+    public var proxies: ProxyConfiguration
+    /// How long a registry is waited for.
+    public var registryPatience: RegistryPatience
     /// What an image may ask of this host.
     public var imageLimits: ImageLimits
     /// The bounds of what clients push.
@@ -28,6 +34,9 @@ public struct StorageConfiguration: Sendable, Hashable {
         registryAuthorities: FilePath? = nil,
         dockerConfigDirectory: FilePath? = nil,
         maximumImageStorage: ByteSize? = nil,
+        registryMirrors: [RegistryMirror] = [],
+        proxies: ProxyConfiguration = ProxyConfiguration(),
+        registryPatience: RegistryPatience = RegistryPatience(),
         imageLimits: ImageLimits = ImageLimits(),
         uploadLimits: UploadLimits = UploadLimits(),
         logLimits: LogLimits = LogLimits()
@@ -37,9 +46,48 @@ public struct StorageConfiguration: Sendable, Hashable {
         self.registryAuthorities = registryAuthorities
         self.dockerConfigDirectory = dockerConfigDirectory
         self.maximumImageStorage = maximumImageStorage
+        self.registryMirrors = registryMirrors
+        self.proxies = proxies
+        self.registryPatience = registryPatience
         self.imageLimits = imageLimits
         self.uploadLimits = uploadLimits
         self.logLimits = logLimits
+    }
+}
+
+/// How long a registry is waited for, and how often it is asked again.
+public struct RegistryPatience: Sendable, Hashable {
+    /// For a connection.
+    public var connect: Duration
+    /// For the beginning of an answer.
+    public var answer: Duration
+    /// A transfer of which less than `stallBytes` come in this time is given up and taken up anew; there is no bound on
+    /// the whole of it.
+    public var stall: Duration
+    public var stallBytes: Int
+    /// Tries at one thing, of which those that brought a transfer forward don't count.
+    public var attempts: Int
+    /// Before the second try; doubled for each further one.
+    public var pause: Duration
+    /// A registry that wants to be left alone for longer is reported instead.
+    public var longestPause: Duration
+
+    public init(
+        connect: Duration = .seconds(15),
+        answer: Duration = .seconds(60),
+        stall: Duration = .seconds(60),
+        stallBytes: Int = 64 << 10,
+        attempts: Int = 4,
+        pause: Duration = .milliseconds(500),
+        longestPause: Duration = .seconds(30)
+    ) {
+        self.connect = connect
+        self.answer = answer
+        self.stall = stall
+        self.stallBytes = stallBytes
+        self.attempts = attempts
+        self.pause = pause
+        self.longestPause = longestPause
     }
 }
 

@@ -118,6 +118,8 @@ extension StorageConfiguration {
             registryAuthorities: agent.registryAuthorities,
             dockerConfigDirectory: agent.dockerConfigDirectory,
             maximumImageStorage: agent.maximumImageStorage,
+            registryMirrors: agent.registryMirrors,
+            proxies: agent.proxies,
             logLimits: LogLimits(maximumSize: agent.logMaximumSize, maximumFiles: agent.logMaximumFiles)
         )
     }

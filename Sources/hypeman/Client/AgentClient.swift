@@ -52,9 +52,10 @@ struct AgentClient: Sendable {
         _ method: Method,
         _ path: String,
         body: (any Encodable & Sendable)? = nil,
+        headers: [(String, String)] = [],
         as: Answer.Type = Answer.self
     ) async throws -> Answer {
-        let data = try await data(method, path, body: body)
+        let data = try await data(method, path, body: body, headers: headers)
         do {
             return try APIJSON.decode(Answer.self, from: data)
         } catch {
@@ -71,8 +72,14 @@ struct AgentClient: Sendable {
     }
 
     /// Makes a request and gives its answer as it is.
-    func data(_ method: Method, _ path: String, body: (any Encodable & Sendable)? = nil) async throws -> Data {
+    func data(
+        _ method: Method,
+        _ path: String,
+        body: (any Encodable & Sendable)? = nil,
+        headers: [(String, String)] = []
+    ) async throws -> Data {
         var request = request(method, path)
+        request.headers.add(contentsOf: headers)
         if let body {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: try APIJSON.encode(body)))
@@ -228,7 +235,10 @@ struct AgentRefusal: Error {
     func commandError(remedy: String? = nil) -> CommandError {
         let usual: String? =
             switch status {
+            // That one is about the registry.
+            case 401 where answer.code == "registry_unauthorized": "hypeman pull --username NAME --password-stdin IMAGE"
             case 401: "set HYPEMAN_API_KEY to a valid token (hypeman-agent gen-jwt makes one)"
+            case 403 where answer.code == "registry_forbidden": nil
             case 403: "use a token with that permission, or the local socket as root"
             default: nil
             }

@@ -3,21 +3,63 @@ import ArgumentParser
 import Foundation
 
 struct PullCommand: AgentCommand {
-    static let configuration = CommandConfiguration(commandName: "pull", abstract: "Get an image from its registry.")
+    static let configuration = CommandConfiguration(
+        commandName: "pull",
+        abstract: "Get an image from its registry.",
+        discussion: """
+            The agent uses the registry logins of its own configuration unless it is given one with --username and \
+            --password-stdin, which it forgets when the pull has ended.
+            """
+    )
 
     @Flag(name: [.short, .long], help: "Print the image's digest only.")
     var quiet = false
 
+    @Option(help: "The registry's user, for this pull only; with --password-stdin.")
+    var username: String?
+
+    @Flag(help: "Read that user's password from stdin.")
+    var passwordStdin = false
+
     @Argument(help: "The image, as alpine:3.20 or registry:5000/path@sha256:….")
     var image: String
 
+    func validate() throws {
+        guard (username != nil) == passwordStdin else {
+            throw ValidationError("--username and --password-stdin go together.")
+        }
+        guard username?.isEmpty != true, username?.contains(":") != true else {
+            throw ValidationError("The user's name must not be empty or contain a colon.")
+        }
+    }
+
     func perform() async throws -> Int32 {
         let (image, quiet) = (image, quiet)
+        let login = try username.map { RegistryLogin(username: $0, password: try Self.password()) }
         return try await AgentClient.with { client in
-            let ready = try await client.pull(image, ProgressPrinter())
+            let ready = try await client.pull(image, ProgressPrinter(), login: login)
             print(quiet ? ready.digest : "\(ready.name)@\(ready.digest)")
             return 0
         }
+    }
+}
+
+extension PullCommand {
+    /// All of stdin but the newline at its end, as `docker login` reads it.
+    private static func password() throws -> String {
+        let limit = 16 << 10
+        var bytes = Data()
+        while let more = try FileHandle.standardInput.read(upToCount: limit), !more.isEmpty {
+            bytes += more
+            guard bytes.count <= limit else {
+                throw CommandError("the password on stdin is longer than \(limit) bytes")
+            }
+        }
+        while let last = bytes.last, last == 10 || last == 13 { bytes.removeLast() }
+        guard !bytes.isEmpty, let password = String(data: bytes, encoding: .utf8) else {
+            throw CommandError("there is no password on stdin", remedy: "pipe it in: hypeman pull … < file")
+        }
+        return password
     }
 }
 

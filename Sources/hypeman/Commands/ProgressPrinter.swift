@@ -45,8 +45,18 @@ extension AgentClient {
     }
 
     /// Gets an image and shows how it goes.
-    func pull(_ name: String, _ printer: ProgressPrinter) async throws -> ImageResponse {
-        let image = try await call(.post, "/images", body: CreateImageBody(name: name), as: ImageResponse.self)
+    func pull(
+        _ name: String,
+        _ printer: ProgressPrinter,
+        login: RegistryLogin? = nil
+    ) async throws -> ImageResponse {
+        let image = try await call(
+            .post,
+            "/images",
+            body: CreateImageBody(name: name),
+            headers: try login.map { [(RegistryLogin.header, try $0.headerValue())] } ?? [],
+            as: ImageResponse.self
+        )
         return try await showProgress(of: image, printer)
     }
 }

@@ -40,6 +40,27 @@ struct ImagesServiceTests {
         }
     }
 
+    @Test func credentialsOfAPullReachTheRegistryAndAreNotStored() async throws {
+        try await AgentWorld.with { world in
+            let reference = try ImageReference("private:1")
+            let fetched = FetchedImage(
+                digest: Fixtures.digest("c"),
+                configuration: ImageConfiguration(entrypoint: ["/bin/server"]),
+                layers: []
+            )
+            world.pictures.publish(fetched, as: reference)
+            let before = world.pictures.credentials.count
+            let mine = RegistryCredentials.password(user: "me", password: "geheim")
+            _ = try await world.images.pull(reference, credentials: mine)
+            let image = try await world.images.wait(reference)
+            #expect(image.status == .ready)
+            #expect(world.pictures.credentials.dropFirst(before) == [mine, mine])
+            var dumped = ""
+            dump(image, to: &dumped)
+            #expect(!dumped.contains("geheim"))
+        }
+    }
+
     @Test func twoNamesOfADigestShareOneConversionThatOutlivesTheFirst() async throws {
         try await AgentWorld.with { world in
             let (one, two) = (try ImageReference("one:1"), try ImageReference("two:1"))

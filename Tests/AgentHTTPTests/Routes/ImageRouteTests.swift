@@ -17,6 +17,52 @@ import Testing
         }
     }
 
+    @Test func credentialsOfTheHeaderReachThePull() async throws {
+        try await TestServer.with { server async throws in
+            var hub = RegistryLogin(username: "me", password: "pass~?>wörd")
+            hub.serverAddress = "https://index.docker.io/v1/"
+            let plain = Data(#"{"auth":"bWU6Yzpk"}"#.utf8).base64EncodedString()
+            let token = Data(#"{"identitytoken":"abc","username":"x"}"#.utf8).base64EncodedString()
+            for header in [try hub.headerValue(), plain, token, "e30", ""] {
+                let answer = try await server.request(
+                    .POST,
+                    "/images",
+                    body: #"{"name":"alpine"}"#,
+                    headers: [(RegistryLogin.header, header), ("Content-Type", "application/json")]
+                )
+                #expect(answer.status == 202)
+            }
+            #expect(
+                server.images.script.withLock { $0.credentials } == [
+                    .password(user: "me", password: "pass~?>wörd"), .password(user: "me", password: "c:d"),
+                    .identityToken("abc"), nil, nil,
+                ]
+            )
+        }
+    }
+
+    @Test(arguments: [
+        "!", "eyJ4", #"{"username":"me"}"#, "bnVsbA", #"{"username":"a:b","password":"geheim"}"#, #"{"auth":"geheim"}"#,
+        #"{"username":"me","password":"geheim","serveraddress":"ghcr.io"}"#, #"{"registrytoken":"ge\r\nheim"}"#,
+    ])
+    func credentialsThatCannotBeUsedAre400AndNotRepeated(_ text: String) async throws {
+        try await TestServer.with { server async throws in
+            // The third one is not encoded.
+            let isEncoded = !text.hasPrefix("{") || text == #"{"username":"me"}"#
+            let header = isEncoded ? text : Data(text.utf8).base64EncodedString()
+            let answer = try await server.request(
+                .POST,
+                "/images",
+                body: #"{"name":"alpine"}"#,
+                headers: [(RegistryLogin.header, header), ("Content-Type", "application/json")]
+            )
+            #expect(answer.status == 400)
+            #expect(try answer.errorCode == "invalid_registry_auth")
+            #expect(!String(decoding: answer.body, as: UTF8.self).contains("heim"))
+            #expect(server.images.script.withLock { $0.pulled.isEmpty })
+        }
+    }
+
     @Test func nameWithSlashesIsOneSegment() async throws {
         try await TestServer.with { server async throws in
             _ = try await server.request(.POST, "/images", body: #"{"name":"localhost:5000/a/b:1"}"#)

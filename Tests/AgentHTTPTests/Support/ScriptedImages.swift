@@ -10,6 +10,7 @@ final class ScriptedImages: ImageOperations {
     struct Script {
         var images: [Image] = []
         var pulled: [ImageReference] = []
+        var credentials: [RegistryCredentials?] = []
         var imported: [(contents: Int, name: String?)] = []
         var pullFailure: AgentError?
         var pruned: [ImagePruneRequest] = []
@@ -25,11 +26,16 @@ final class ScriptedImages: ImageOperations {
 
     init(directory: FilePath) { self.directory = directory }
 
-    func pull(_ reference: ImageReference, tags: [String: String]) async throws -> Image {
+    func pull(
+        _ reference: ImageReference,
+        tags: [String: String],
+        credentials: RegistryCredentials?
+    ) async throws -> Image {
         if let failure = script.withLock({ $0.pullFailure }) { throw failure }
         let image = Fixtures.image(reference.description)
         script.withLock { script in
             script.pulled.append(reference)
+            script.credentials.append(credentials)
             script.images.append(image)
         }
         return image

@@ -17,6 +17,14 @@ import Testing
         return try command.body(environment: ["HERE": "yes"])
     }
 
+    @Test(arguments: [
+        ["--username", "me"], ["--password-stdin"], ["--username", "", "--password-stdin"],
+        ["--username", "a:b", "--password-stdin"],
+    ])
+    func halfALoginIsNoLogin(_ arguments: [String]) {
+        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["pull"] + arguments + ["alpine"]) }
+    }
+
     @Test func optionsAfterTheImageBelongToTheProgram() throws {
         let body = try run("--name", "web", "alpine", "ls", "-l", "--name", "x")
         #expect(body.name == "web")

@@ -6,7 +6,7 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// An HTTP server that answers as a test says, also wrongly: one request a connection, on a thread of its own.
+/// An HTTP server that answers as a test says, also wrongly: one request a connection, each on a thread of its own.
 final class ScriptedRegistry: Sendable {
     struct Request: Sendable {
         var path: String
@@ -20,6 +20,16 @@ final class ScriptedRegistry: Sendable {
         var body: [UInt8] = []
         /// How much of the body is sent before the connection is closed.
         var cut: Int?
+        /// What happens after it.
+        var end = End.close
+
+        enum End: Sendable {
+            case close
+            /// With a reset (RST) instead of an end (FIN).
+            case reset
+            /// Nothing, until the client leaves.
+            case stall
+        }
     }
 
     let port: Int
@@ -27,6 +37,12 @@ final class ScriptedRegistry: Sendable {
     private let socket: Int32
     private let answer: @Sendable (Request, Int) -> Response
     private let seen = Mutex<[Request]>([])
+    /// The paths of answers that stall.
+    let stalled: AsyncStream<String>
+    /// The paths of answers that stalled until the client left.
+    let abandoned: AsyncStream<String>
+    private let reportStalled: AsyncStream<String>.Continuation
+    private let reportAbandoned: AsyncStream<String>.Continuation
 
     /// What was asked, in order.
     var requests: [Request] { seen.withLock { $0 } }
@@ -35,6 +51,8 @@ final class ScriptedRegistry: Sendable {
     /// - Throws: If no port can be opened.
     init(_ answer: @escaping @Sendable (Request, Int) -> Response) throws {
         self.answer = answer
+        (stalled, reportStalled) = AsyncStream.makeStream()
+        (abandoned, reportAbandoned) = AsyncStream.makeStream()
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -43,7 +61,7 @@ final class ScriptedRegistry: Sendable {
         let descriptor = socket
         let result = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && listen(descriptor, 16) == 0
+                bind(descriptor, $0, length) == 0 && listen(descriptor, 64) == 0
                     ? getsockname(descriptor, $0, &length) : -1
             }
         }
@@ -56,10 +74,19 @@ final class ScriptedRegistry: Sendable {
             while true {
                 let connection = accept(socket, nil, nil)
                 guard connection >= 0 else { return }
-                serve(connection)
-                close(connection)
+                Thread { [self] in
+                    serve(connection)
+                    close(connection)
+                }.start()
             }
         }.start()
+    }
+
+    /// Runs `body` while it serves.
+    func serving<T>(_ body: () async throws -> T) async throws -> T {
+        start()
+        defer { stop() }
+        return try await body()
     }
 
     func stop() {
@@ -102,6 +129,7 @@ final class ScriptedRegistry: Sendable {
         let response = answer(request, before)
         var head =
             "HTTP/1.1 \(response.status) Whatever\r\nConnection: close\r\nContent-Length: \(response.body.count)\r\n"
+        if response.headers["Content-Length"] != nil { head = "HTTP/1.1 \(response.status) Whatever\r\n" }
         for (name, value) in response.headers { head += "\(name): \(value)\r\n" }
         let message = Array((head + "\r\n").utf8) + response.body.prefix(response.cut ?? .max)
         var sent = 0
@@ -112,6 +140,23 @@ final class ScriptedRegistry: Sendable {
             guard count > 0 else { return }
             sent += count
         }
+        switch response.end {
+        case .close: break
+        case .reset:
+            // Closing without lingering drops what the client has not acknowledged, so it is let read first.
+            while pendingOutput(connection) > 0 { usleep(1000) }
+            var linger = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(connection, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
+        case .stall:
+            reportStalled.yield(request.path)
+            while recv(connection, &buffer, buffer.count, 0) > 0 {}
+            reportAbandoned.yield(request.path)
+        }
+    }
+
+    private func pendingOutput(_ connection: Int32) -> Int32 {
+        var count: Int32 = 0
+        return ioctl(connection, UInt(TIOCOUTQ), &count) == 0 ? count : 0
     }
 }
 
@@ -128,16 +173,27 @@ struct ServedImage: Sendable {
     /// - Parameters:
     ///   - layer: An uncompressed tar.
     ///   - claimedSize: Its size in the manifest, if not its own.
-    init(layer: [UInt8], claimedSize: Int? = nil) {
+    ///   - layerType: Its media type.
+    ///   - configurationType: That of the configuration; nil for none.
+    ///   - urls: Where the layer is kept if not in the registry.
+    init(
+        layer: [UInt8],
+        claimedSize: Int? = nil,
+        layerType: String = "application/vnd.oci.image.layer.v1.tar",
+        configurationType: String? = nil,
+        urls: [String] = []
+    ) {
         self.layer = layer
+        let type = configurationType.map { #""mediaType":"\#($0)","# } ?? ""
+        let places = urls.isEmpty ? "" : #","urls":[\#(urls.map { "\"\($0)\"" }.joined(separator: ","))]"#
         configuration = Array(
             #"{"architecture":"\#(Platform.host.architecture)","os":"linux","rootfs":{"type":"layers","diff_ids":["\#(Self.digest(layer))"]}}"#
                 .utf8
         )
         manifest = Array(
             #"""
-            {"schemaVersion":2,"config":{"digest":"\#(Self.digest(configuration))","size":\#(configuration.count)},
-            "layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"\#(Self.digest(layer))","size":\#(claimedSize ?? layer.count)}]}
+            {"schemaVersion":2,"config":{\#(type)"digest":"\#(Self.digest(configuration))","size":\#(configuration.count)},
+            "layers":[{"mediaType":"\#(layerType)","digest":"\#(Self.digest(layer))","size":\#(claimedSize ?? layer.count)\#(places)}]}
             """#.utf8
         )
     }
@@ -146,12 +202,16 @@ struct ServedImage: Sendable {
 
     /// What an honest registry answers for the repository `app`.
     func response(to request: ScriptedRegistry.Request) -> ScriptedRegistry.Response {
-        switch request.path {
+        switch request.path.prefix(while: { $0 != "?" }) {
         case "/v2/app/manifests/1", "/v2/app/manifests/\(Self.digest(manifest))": .init(body: manifest)
         case "/v2/app/blobs/\(Self.digest(configuration))": .init(body: configuration)
-        case layerPath:
+        case layerPath[...]:
             if let start = request.headers["range"].flatMap({ Int($0.dropFirst(6).dropLast()) }) {
-                .init(status: 206, body: Array(layer[start...]))
+                .init(
+                    status: 206,
+                    headers: ["Content-Range": "bytes \(start)-\(layer.count - 1)/\(layer.count)"],
+                    body: Array(layer[start...])
+                )
             } else {
                 .init(body: layer)
             }

@@ -11,7 +11,8 @@ extension OCI {
         /// Where layers that must not be in registries are (Windows' base layers).
         var urls: [String]?
 
-        var isForeign: Bool { urls?.isEmpty == false || mediaType?.contains("foreign") == true }
+        /// Whether its contents are kept elsewhere than in the registry of its manifest.
+        var isForeign: Bool { urls?.isEmpty == false || mediaType?.contains(".foreign.") == true }
     }
 
     struct Index: Codable {
@@ -23,6 +24,8 @@ extension OCI {
     struct Manifest: Codable {
         var schemaVersion = 2
         var mediaType: String?
+        /// What an artifact is that is no image (OCI image-spec v1.1, manifest.md).
+        var artifactType: String?
         var config: Descriptor
         var layers: [Descriptor]
     }

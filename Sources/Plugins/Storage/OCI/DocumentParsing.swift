@@ -8,6 +8,8 @@ extension OCI {
         }
 
         var schemaVersion: Int?
+        var mediaType: String?
+        var artifactType: String?
         var manifests: [Anything]?
         var layers: [Anything]?
     }
@@ -56,6 +58,8 @@ extension OCI.Document {
             throw DecodingFailure(
                 "the image has a manifest of schema 1, which has been obsolete since 2017; push it again"
             )
+        } else if let type = probe.artifactType ?? probe.mediaType {
+            throw DecodingFailure("it is not an image to run, but of type '\(type.prefix(200))'")
         } else {
             throw DecodingFailure("the manifest is neither an image nor an index")
         }

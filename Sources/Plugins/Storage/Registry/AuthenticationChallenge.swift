@@ -5,42 +5,55 @@ enum AuthenticationChallenge: Hashable {
 
     /// The best of the headers' challenges; nil if there is none that can be met.
     init?(headers: [String]) {
-        let parsed = headers.compactMap(Self.parse)
+        let parsed = headers.prefix(16).flatMap { Self.parse($0.prefix(8192)) }
         guard let best = parsed.first(where: { $0 != .basic }) ?? parsed.first else { return nil }
         self = best
     }
 
-    private static func parse(_ header: String) -> AuthenticationChallenge? {
-        let parts = header.prefix(8192).split(separator: " ", maxSplits: 1)
-        switch parts.first?.lowercased() {
-        case "basic": return .basic
-        case "bearer":
-            let parameters = parameters(parts.count > 1 ? parts[1] : "")
-            guard let realm = parameters["realm"] else { return nil }
-            return .bearer(realm: realm, service: parameters["service"], scope: parameters["scope"])
-        default: return nil
+    /// `Scheme name="value", name=value, Scheme …`, where a quoted value may contain commas and escaped quotes.
+    private static func parse(_ header: Substring) -> [AuthenticationChallenge] {
+        var found: [(scheme: String, parameters: [String: String])] = []
+        var rest = header
+        while true {
+            rest = rest.drop { $0 == "," || $0 == " " || $0 == "\t" }
+            let word = rest.prefix(while: isTokenCharacter)
+            guard !word.isEmpty else { break }
+            let after = rest[word.endIndex...].drop { $0 == " " || $0 == "\t" }
+            guard after.first == "=", !found.isEmpty else {
+                found.append((word.lowercased(), [:]))
+                rest = after
+                continue
+            }
+            rest = after.dropFirst().drop { $0 == " " || $0 == "\t" }
+            found[found.endIndex - 1].parameters[word.lowercased()] = value(&rest)
+        }
+        return found.compactMap { scheme, parameters in
+            switch scheme {
+            case "basic": .basic
+            case "bearer":
+                parameters["realm"].map {
+                    .bearer(realm: $0, service: parameters["service"], scope: parameters["scope"])
+                }
+            default: nil
+            }
         }
     }
 
-    /// `name="value", name=value`, where a value may contain commas and escaped quotes.
-    private static func parameters(_ text: Substring) -> [String: String] {
-        var parameters: [String: String] = [:]
-        var rest = text
-        while let equals = rest.firstIndex(of: "=") {
-            let name = rest[..<equals].drop { $0 == "," || $0 == " " }.lowercased()
-            rest = rest[rest.index(after: equals)...]
-            var value = ""
-            if rest.first == "\"" {
-                rest = rest.dropFirst()
-                while let character = rest.popFirst(), character != "\"" {
-                    value.append(character == "\\" ? rest.popFirst() ?? character : character)
-                }
-            } else {
-                value = String(rest.prefix { $0 != "," })
-                rest = rest.dropFirst(value.count)
-            }
-            parameters[name] = value
+    private static func value(_ rest: inout Substring) -> String {
+        guard rest.first == "\"" else {
+            let value = rest.prefix { $0 != "," && $0 != " " && $0 != "\t" }
+            rest = rest[value.endIndex...]
+            return String(value)
         }
-        return parameters
+        rest = rest.dropFirst()
+        var value = ""
+        while let character = rest.popFirst(), character != "\"" {
+            value.append(character == "\\" ? rest.popFirst() ?? character : character)
+        }
+        return value
+    }
+
+    private static func isTokenCharacter(_ character: Character) -> Bool {
+        character.isASCII && (character.isLetter || character.isNumber || "!#$%&'*+-.^_`|~".contains(character))
     }
 }

@@ -3,74 +3,123 @@ import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
 
-/// Downloads one blob to the store, verified on the way; a connection that breaks is taken up where it broke.
-struct BlobDownload {
+/// Downloads one blob to the store, verified on the way; one that breaks off is taken up where it broke, also by a later
+/// download, also of a later life of the agent, also from another registry.
+struct BlobDownload: Sendable {
     /// Received parts are collected to this size before a thread is asked to hash and write them.
     private static let stepSize = 1 << 20
 
     private let descriptor: OCI.Descriptor
     private let transport: RegistryTransport
-    private let store: ContentStore
     private let meter: ProgressMeter
+    private let receiver: Receiver
 
-    init(_ descriptor: OCI.Descriptor, transport: RegistryTransport, store: ContentStore, meter: ProgressMeter) {
+    /// Opens the file, and hashes what an earlier download left in it.
+    init(
+        _ descriptor: OCI.Descriptor,
+        transport: RegistryTransport,
+        store: ContentStore,
+        meter: ProgressMeter
+    ) async throws {
         self.descriptor = descriptor
         self.transport = transport
-        self.store = store
         self.meter = meter
+        receiver = try await Blocking.long("blob") { cancellation in
+            try Receiver(BlobFile(resuming: descriptor.digest, size: descriptor.size, in: store, cancellation))
+        }
+        meter.add(receiver.file.count)
     }
 
-    func run(_ request: RegistryTransport.Request) async throws {
-        let file = try await Blocking.short { try Receiver(BlobFile(in: store)) }
-        do {
-            try await transport.retrying(request) {
-                try await receive(request, into: file)
+    /// Gets what is missing from one registry, and verifies all of it.
+    ///
+    /// - Throws: ``AgentError``; whatever it is, this can be called again with another request.
+    func receive(_ request: RegistryTransport.Request) async throws {
+        receiver.sources += 1
+        while true {
+            try await transport.retrying(request, progress: { receiver.file.count }) { try await attempt(request) }
+            do {
+                return try receiver.file.verify(as: descriptor.digest, size: descriptor.size)
+            } catch {
+                let isOwnFault = receiver.sources == 1
+                try await reset()
+                // Of what came from elsewhere, or lay on the disk over a crash of the host, this registry is innocent.
+                guard !isOwnFault else { throw error }
             }
-            try await Blocking.short { try file.file.keep(as: descriptor.digest, size: descriptor.size) }
-        } catch {
-            file.file.discard()
-            throw error
         }
     }
 
-    private func receive(_ request: RegistryTransport.Request, into receiver: Receiver) async throws {
-        var request = request
+    /// Gives the blob its name.
+    func keep() async throws {
+        let (descriptor, receiver) = (descriptor, receiver)
+        try await Blocking.short { try receiver.file.keep(as: descriptor.digest, size: descriptor.size) }
+    }
+
+    /// Lets the file wait for another download.
+    func suspend() { receiver.file.suspend() }
+
+    private func attempt(_ original: RegistryTransport.Request) async throws {
+        var request = original
         request.offset = receiver.file.count
         if request.offset == descriptor.size, request.offset > 0 { return }
-        let response = try await transport.open(request)
-        // A registry that cannot resume starts again with 200.
-        if request.offset > 0, response.status != .partialContent {
-            meter.add(-receiver.file.count)
-            try await Blocking.short { try receiver.file.reset() }
+        var response = try await transport.open(request)
+        if request.offset > 0, !isContinuation(response, at: request.offset) {
+            // A registry that cannot resume starts again with 200; one that sends something else has to be asked to.
+            try await reset()
+            if response.status != .ok {
+                request.offset = 0
+                response = try await transport.open(request)
+            }
         }
-        var step = ByteBuffer()
+        let length = response.headers.first(name: "content-length").flatMap { Int($0) }
+        if let length, receiver.file.count + length > descriptor.size { throw tooLong() }
+        let (receiver, descriptor, meter) = (receiver, descriptor, meter)
         do {
-            for try await part in response.body {
-                step.writeImmutableBuffer(part)
-                if step.readableBytes >= Self.stepSize { try await write(&step, to: receiver) }
+            try await StallWatch.read(response.body, transport.patience) { part in
+                guard receiver.file.count + receiver.step.readableBytes + part.readableBytes <= descriptor.size else {
+                    throw tooLong()
+                }
+                receiver.step.writeImmutableBuffer(part)
+                if receiver.step.readableBytes >= Self.stepSize { try await receiver.flush(meter) }
             }
         } catch {
             // What came before the connection broke need not come again.
-            try await write(&step, to: receiver)
+            try await receiver.flush(meter)
             throw error
         }
-        try await write(&step, to: receiver)
-        guard receiver.file.count >= descriptor.size else { throw HTTPClientError.remoteConnectionClosed }
+        try await receiver.flush(meter)
+        guard receiver.file.count < descriptor.size else { return }
+        // Without a length, a connection that broke off looks like the end.
+        guard length != nil else { throw HTTPClientError.remoteConnectionClosed }
+        throw AgentError(
+            .invalidArgument,
+            code: "digest_mismatch",
+            "blob \(descriptor.digest) has \(receiver.file.count) bytes at \(request.endpoint.registry), "
+                + "not the \(descriptor.size) that the manifest says"
+        )
     }
 
-    private func write(_ step: inout ByteBuffer, to receiver: Receiver) async throws {
-        guard step.readableBytes > 0 else { return }
-        guard receiver.file.count + step.readableBytes <= descriptor.size else {
-            throw AgentError(
-                .invalidArgument,
-                code: "digest_mismatch",
-                "blob \(descriptor.digest) is longer than the \(descriptor.size) bytes that the manifest says"
-            )
-        }
-        let bytes = step
-        step = ByteBuffer()
-        try await Blocking.short { try bytes.withUnsafeReadableBytes { try receiver.file.append($0) } }
-        meter.add(bytes.readableBytes)
+    /// Whether an answer goes on with the byte `offset`.
+    private func isContinuation(_ response: HTTPClientResponse, at offset: Int) -> Bool {
+        guard response.status == .partialContent else { return false }
+        // Required (RFC 9110, 15.3.7.1), but who leaves it out is caught by the digest.
+        guard let range = response.headers.first(name: "content-range") else { return true }
+        return range.lowercased().hasPrefix("bytes \(offset)-")
+    }
+
+    private func tooLong() -> AgentError {
+        AgentError(
+            .invalidArgument,
+            code: "digest_mismatch",
+            "blob \(descriptor.digest) is longer than the \(descriptor.size) bytes that the manifest says"
+        )
+    }
+
+    private func reset() async throws {
+        let receiver = receiver
+        meter.add(-receiver.file.count)
+        try await Blocking.short { try receiver.file.reset() }
+        receiver.sources = 1
+        receiver.step.clear()
     }
 
     /// Lets a file go to a thread of the pool and back.
@@ -78,7 +127,21 @@ struct BlobDownload {
     /// Safe as each step is awaited before the next: never two at once.
     private final class Receiver: @unchecked Sendable {
         let file: BlobFile
+        var step = ByteBuffer()
+        /// How many have a part in the contents.
+        var sources: Int
 
-        init(_ file: BlobFile) { self.file = file }
+        init(_ file: BlobFile) {
+            self.file = file
+            sources = file.count > 0 ? 1 : 0
+        }
+
+        func flush(_ meter: ProgressMeter) async throws {
+            guard step.readableBytes > 0 else { return }
+            let bytes = step
+            step = ByteBuffer()
+            try await Blocking.short { try bytes.withUnsafeReadableBytes { try self.file.append($0) } }
+            meter.add(bytes.readableBytes)
+        }
     }
 }

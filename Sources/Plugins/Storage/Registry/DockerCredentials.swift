@@ -4,12 +4,6 @@ import Glibc
 import Subprocess
 import SystemPackage
 
-/// A user's name and password, or a token that stands for both.
-enum RegistryCredentials: Hashable {
-    case password(user: String, password: String)
-    case identityToken(String)
-}
-
 /// The credentials in Docker's `config.json`, read anew each time, as `docker login` changes them.
 struct DockerCredentials {
     private struct Configuration: Decodable {

@@ -2,12 +2,11 @@ public import AgentCore
 import AsyncHTTPClient
 public import Logging
 import NIOCore
-import NIOSSL
-import SystemPackage
+import NIOHTTP1
 
 /// Gets images from registries over the OCI distribution API (distribution-spec v1.1, and Docker's of the same shape).
 ///
-/// Credentials are Docker's. Plain HTTP is spoken only to registries that the configuration lists.
+/// Credentials are Docker's, or those of one call. Mirrors are asked first, proxies used, both as configured. Plain HTTP is spoken only to registries that the configuration lists.
 public final class RegistryClient: ImageRegistry {
     private static let parallelLayers = 3
     private static let manifestTypes = [OCI.manifestType, OCI.indexType, OCI.dockerManifestType, OCI.dockerListType]
@@ -15,8 +14,9 @@ public final class RegistryClient: ImageRegistry {
     private let configuration: StorageConfiguration
     private let store: ContentStore
     private let logger: Logger
-    private let client: HTTPClient
+    private let connections: RegistryConnections
     private let transport: RegistryTransport
+    private let routes: RegistryRoutes
 
     /// A client that has spoken to nobody yet; ``shutdown()`` ends it.
     ///
@@ -25,44 +25,26 @@ public final class RegistryClient: ImageRegistry {
         self.configuration = configuration
         self.store = store
         self.logger = logger
-        var http = HTTPClient.Configuration(
-            tlsConfiguration: try Self.tls(trusting: configuration.registryAuthorities),
-            redirectConfiguration: .disallow,
-            timeout: .init(connect: .seconds(15), read: .seconds(60)),
-            decompression: .disabled
-        )
-        // Attempts are made and counted by the transport, which can tell why one failed.
-        http.connectionPool.retryConnectionEstablishment = false
-        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: http)
+        connections = try RegistryConnections(configuration)
         transport = RegistryTransport(
-            client: client,
+            connections: connections,
             authenticator: RegistryAuthenticator(credentials: DockerCredentials(configuration)),
-            insecureRegistries: configuration.insecureRegistries
+            patience: configuration.registryPatience
         )
-    }
-
-    private static func tls(trusting authorities: FilePath?) throws(AgentError) -> TLSConfiguration {
-        var tls = TLSConfiguration.makeClientConfiguration()
-        guard let authorities else { return tls }
-        do {
-            tls.additionalTrustRoots = [.certificates(try NIOSSLCertificate.fromPEMFile(authorities.string))]
-        } catch {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_tls",
-                "REGISTRY_CA_FILE is \(authorities), which cannot be read as PEM certificates",
-                cause: error
-            )
-        }
-        return tls
+        routes = RegistryRoutes(configuration: configuration, logger: logger)
     }
 
     /// Closes the connections; nothing may be asked for afterwards.
-    public func shutdown() async throws { try await client.shutdown() }
+    public func shutdown() async throws { try await connections.shutdown() }
 
-    public func resolve(_ reference: ImageReference, platform: Platform) async throws -> Digest {
-        try await translating(reference) {
-            var (digest, document) = try await manifest(reference, reference.digest)
+    public func resolve(
+        _ reference: ImageReference,
+        platform: Platform,
+        credentials: RegistryCredentials?
+    ) async throws -> Digest {
+        let source = Source(reference: reference, credentials: credentials)
+        return try await translating(reference) {
+            var (digest, _, document) = try await manifest(source, reference.digest)
             for _ in 0..<OCI.maximumNesting {
                 guard case .index(let index) = document else { break }
                 guard let choice = index.candidates(for: platform).first else {
@@ -72,12 +54,13 @@ public final class RegistryClient: ImageRegistry {
                         "\(reference) has nothing for \(platform), only \(index.platforms)"
                     )
                 }
-                (digest, document) = try await manifest(reference, choice.digest)
+                (digest, _, document) = try await manifest(source, choice.digest)
             }
             guard case .manifest(let manifest) = document else {
                 throw DecodingFailure("its indexes are nested too deep")
             }
-            _ = try await configuration(of: manifest, reference).document.check(platform)
+            try manifest.checkIsImage(reference)
+            _ = try await configuration(of: manifest, source).document.check(platform)
             return digest
         }
     }
@@ -85,36 +68,31 @@ public final class RegistryClient: ImageRegistry {
     public func fetch(
         _ reference: ImageReference,
         digest: Digest,
+        credentials: RegistryCredentials?,
         progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage {
-        try await translating(reference) {
-            let (_, bytes) = try await manifestBytes(reference, digest)
-            guard case .manifest(let manifest) = try OCI.Document(parsing: bytes) else {
+        let source = Source(reference: reference, credentials: credentials)
+        return try await translating(reference) {
+            let (_, bytes, document) = try await manifest(source, digest)
+            guard case .manifest(let manifest) = document else {
                 throw DecodingFailure("\(digest) is an index, not a manifest")
             }
-            guard manifest.layers.count <= self.configuration.imageLimits.maximumLayers else {
-                throw DecodingFailure("it has \(manifest.layers.count) layers")
-            }
-            if let foreign = manifest.layers.first(where: \.isForeign) {
-                throw AgentError(.notSupported, "layer \(foreign.digest) of \(reference) is not kept in the registry")
-            }
-            let total = manifest.layers.reduce(0) { $0 + min($1.size, 1 << 50) }
-            guard total <= self.configuration.imageLimits.maximumSize.bytes else {
-                throw DecodingFailure(
-                    "its layers have \(total) bytes, the limit is \(self.configuration.imageLimits.maximumSize)"
-                )
-            }
+            try manifest.checkIsImage(reference)
+            let total = try checkSize(manifest)
+            let (configurationBytes, configuration) = try await configuration(of: manifest, source)
             try await Blocking.short { [store] in try store.requireRoom(forMissing: manifest.layers) }
-            let (configurationBytes, document) = try await configuration(of: manifest, reference)
             let wanted = manifest.layers.map(\.digest)
             store.want(wanted)
             do {
-                let meter = ProgressMeter(status: .pulling, total: total, report: progress)
-                try await download(manifest.layers, of: reference, meter: meter)
-                let image = try await Blocking.short { [store] in
+                // Before the layers, so that garbage collection knows whom their parts are for.
+                try await Blocking.short { [store] in
                     _ = try store.put(configurationBytes)
                     _ = try store.put(bytes)
-                    return try FetchedImage(digest: digest, manifest: manifest, document: document, store: store)
+                }
+                let meter = ProgressMeter(status: .pulling, total: total, report: progress)
+                try await download(manifest.layers, of: source, meter: meter)
+                let image = try await Blocking.short { [store] in
+                    try FetchedImage(digest: digest, manifest: manifest, document: configuration, store: store)
                 }
                 meter.finish()
                 return image
@@ -125,68 +103,106 @@ public final class RegistryClient: ImageRegistry {
         }
     }
 
+    /// The bytes of all layers, if they may be had.
+    private func checkSize(_ manifest: OCI.Manifest) throws -> Int {
+        let limits = configuration.imageLimits
+        guard manifest.layers.count <= limits.maximumLayers else {
+            throw DecodingFailure("it has \(manifest.layers.count) layers, \(limits.maximumLayers) are allowed")
+        }
+        let total = manifest.layers.reduce(0) { $0 + min($1.size, 1 << 50) }
+        guard total <= limits.maximumSize.bytes else {
+            throw DecodingFailure("its layers have \(total) bytes, the limit is \(limits.maximumSize)")
+        }
+        return total
+    }
+
+    /// Where an image comes from, and as whom it is asked for.
+    private struct Source {
+        var reference: ImageReference
+        var credentials: RegistryCredentials?
+    }
+
     // MARK: Layers
 
-    private func download(_ layers: [OCI.Descriptor], of reference: ImageReference, meter: ProgressMeter) async throws {
+    private func download(_ layers: [OCI.Descriptor], of source: Source, meter: ProgressMeter) async throws {
         var seen: Set<Digest> = []
         var pending = layers.filter { seen.insert($0.digest).inserted }[...]
         try await withThrowingTaskGroup { group in
             for _ in 0..<Self.parallelLayers {
                 guard let layer = pending.popFirst() else { break }
-                group.addTask { try await self.download(layer, of: reference, meter: meter) }
+                group.addTask { try await self.download(layer, of: source, meter: meter) }
             }
             while try await group.next() != nil {
                 guard let layer = pending.popFirst() else { continue }
-                group.addTask { try await self.download(layer, of: reference, meter: meter) }
+                group.addTask { try await self.download(layer, of: source, meter: meter) }
             }
         }
     }
 
-    private func download(_ layer: OCI.Descriptor, of reference: ImageReference, meter: ProgressMeter) async throws {
+    private func download(_ layer: OCI.Descriptor, of source: Source, meter: ProgressMeter) async throws {
         if try await Blocking.short({ [store] in try store.size(of: layer.digest) == layer.size }) {
             meter.add(layer.size)
             return
         }
-        let request = request(reference, "blobs", "\(layer.digest)", what: "layer \(layer.digest)", timeout: .hours(24))
-        try await BlobDownload(layer, transport: transport, store: store, meter: meter).run(request)
+        let blob = try await BlobDownload(layer, transport: transport, store: store, meter: meter)
+        do {
+            try await routes.trying(source.reference) { endpoint in
+                try await blob.receive(
+                    request(source, endpoint, "blobs", "\(layer.digest)", what: "layer \(layer.digest)")
+                )
+            }
+            try await blob.keep()
+        } catch {
+            // A later pull goes on with what is there; of contents that were wrong nothing is.
+            blob.suspend()
+            throw error
+        }
         logger.debug("layer downloaded", metadata: ["digest": "\(layer.digest)", "bytes": "\(layer.size)"])
     }
 
     // MARK: Documents
 
-    private func manifest(_ reference: ImageReference, _ digest: Digest?) async throws -> (Digest, OCI.Document) {
-        let (actual, bytes) = try await manifestBytes(reference, digest)
-        return (actual, try OCI.Document(parsing: bytes))
-    }
-
-    private func manifestBytes(_ reference: ImageReference, _ digest: Digest?) async throws -> (Digest, [UInt8]) {
+    /// A manifest or index: that of `digest`, or what the reference stands for.
+    private func manifest(_ source: Source, _ digest: Digest?) async throws -> (Digest, [UInt8], OCI.Document) {
         if let digest, let kept = try await Blocking.short({ [store] in try store.small(digest) }) {
-            return (digest, kept)
+            return (digest, kept, try OCI.Document(parsing: kept))
         }
-        let name = digest.map { "\($0)" } ?? reference.tag ?? "latest"
-        let request = request(
-            reference,
-            "manifests",
-            name,
-            what: "\(reference.repository)\(digest == nil ? ":" : "@")\(name)",
-            accept: Self.manifestTypes
-        )
-        let (bytes, _) = try await transport.document(request)
-        return (try Self.verify(bytes, digest, "the manifest"), bytes)
+        let name = digest.map { "\($0)" } ?? source.reference.tag ?? "latest"
+        return try await routes.trying(source.reference) { endpoint in
+            let (bytes, headers) = try await transport.document(
+                request(
+                    source,
+                    endpoint,
+                    "manifests",
+                    name,
+                    what: "\(source.reference.repository)\(digest == nil ? ":" : "@")\(name)",
+                    accept: Self.manifestTypes
+                )
+            )
+            let actual = try Self.verify(bytes, digest, "the manifest")
+            // Only sha256 is known here; a registry may also compute others.
+            if let claimed = headers.first(name: "docker-content-digest"), let claim = Digest(claimed) {
+                _ = try Self.verify(bytes, claim, "the manifest, as \(endpoint.registry) says,")
+            }
+            return (actual, bytes, try OCI.Document(parsing: bytes))
+        }
     }
 
     private func configuration(
         of manifest: OCI.Manifest,
-        _ reference: ImageReference
+        _ source: Source
     ) async throws -> (bytes: [UInt8], document: OCI.ConfigurationDocument) {
         let digest = manifest.config.digest
-        var bytes = try await Blocking.short { [store] in try store.small(digest) } ?? []
-        if bytes.isEmpty {
-            bytes = try await transport.document(
-                request(reference, "blobs", "\(digest)", what: "the configuration of \(reference)")
-            ).bytes
+        if let kept = try await Blocking.short({ [store] in try store.small(digest) }) {
+            return (kept, try OCI.ConfigurationDocument(parsing: kept))
         }
-        _ = try Self.verify(bytes, digest, "the configuration")
+        let bytes = try await routes.trying(source.reference) { endpoint in
+            let bytes = try await transport.document(
+                request(source, endpoint, "blobs", "\(digest)", what: "the configuration \(digest)")
+            ).bytes
+            _ = try Self.verify(bytes, digest, "the configuration")
+            return bytes
+        }
         return (bytes, try OCI.ConfigurationDocument(parsing: bytes))
     }
 
@@ -201,21 +217,22 @@ public final class RegistryClient: ImageRegistry {
     }
 
     private func request(
-        _ reference: ImageReference,
+        _ source: Source,
+        _ endpoint: RegistryEndpoint,
         _ kind: String,
         _ name: String,
         what: String,
-        accept: [String] = [],
-        timeout: TimeAmount = .seconds(60)
+        accept: [String] = []
     ) -> RegistryTransport.Request {
-        let endpoint = RegistryEndpoint(reference.registry, insecure: configuration.insecureRegistries)
+        let repository = source.reference.repository
         return RegistryTransport.Request(
             endpoint: endpoint,
-            repository: reference.repository,
-            url: endpoint.url(reference.repository, kind, name),
-            what: what,
+            repository: endpoint.repository(repository),
+            url: endpoint.url(repository, kind, name),
+            what: what.hasPrefix(repository) ? what : "\(what) of \(repository)",
             accept: accept,
-            timeout: timeout
+            // Given for the registry; a mirror is somebody else.
+            credentials: endpoint.isMirror ? nil : source.credentials
         )
     }
 

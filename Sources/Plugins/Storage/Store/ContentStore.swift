@@ -10,7 +10,8 @@ public import SystemPackage
 ///
 /// - `blobs/sha256/<hex>`: manifests, configurations and layers, each verified before it got its name;
 /// - `disks/<hex>.erofs`: root disks, by the digest of the manifest;
-/// - `incoming/`: whatever is not finished; emptied at start;
+/// - `incoming/`: whatever is not finished; emptied at start but for the parts of blobs (`partial-<hex>`) that a pull can
+///   take up again;
 /// - `kept/<hex>`: marks on blobs that were pushed, see ``ContentStore/pin(_:)``.
 ///
 /// Files are written beside their place, synced and renamed, so that a name never stands for half a file. Layers are of
@@ -42,6 +43,8 @@ public final class ContentStore: ImageStore {
     let holds = Mutex(Holds())
     /// How much all of it may take.
     let budget: StorageBudget
+    /// Whose parts are being written.
+    private let partials = Mutex<Set<Digest>>([])
 
     /// Makes the directories and empties `incoming`.
     ///
@@ -56,7 +59,7 @@ public final class ContentStore: ImageStore {
         for directory in [data, incoming, data.appending("blobs"), blobs, disks, kept] {
             try Files.makeDirectory(directory)
         }
-        for name in try Files.names(in: incoming) { try Files.remove(incoming.appending(name)) }
+        for name in try PartialBlobs.expired(in: incoming) { try Files.remove(incoming.appending(name)) }
         budget = StorageBudget(limit: configuration.maximumImageStorage, directories: [blobs, disks, incoming])
     }
 
@@ -68,6 +71,14 @@ public final class ContentStore: ImageStore {
 
     /// A name in `incoming` that nobody has.
     func temporaryPath(_ what: String) -> FilePath { incoming.appending("\(what)-\(UUID().uuidString)") }
+
+    /// Of the beginning of a blob.
+    func partialPath(_ digest: Digest) -> FilePath { incoming.appending(PartialBlobs.name(digest)) }
+
+    /// Whether the caller may write ``partialPath(_:)`` until ``releasePartial(_:)``; nobody else may meanwhile.
+    func claimPartial(_ digest: Digest) -> Bool { partials.withLock { $0.insert(digest).inserted } }
+
+    func releasePartial(_ digest: Digest) { partials.withLock { _ = $0.remove(digest) } }
 
     func isIncoming(_ path: FilePath) -> Bool { path.removingLastComponent() == incoming }
 
@@ -155,7 +166,9 @@ public final class ContentStore: ImageStore {
         var missing = 0
         for layer in layers where seen.insert(layer.digest).inserted {
             // Sizes are the registry's word; their sum is bounded by who calls.
-            if try size(of: layer.digest) != layer.size { missing += layer.size }
+            guard try size(of: layer.digest) != layer.size else { continue }
+            let part = try Files.status(partialPath(layer.digest)).map { Int($0.st_size) } ?? 0
+            missing += max(0, layer.size - part)
         }
         try budget.require(missing)
     }
@@ -223,7 +236,8 @@ public final class ContentStore: ImageStore {
 
     /// Finds, and removes, what none of `digests` needs.
     ///
-    /// What is in `incoming` belongs to work under way, which removes it itself, or the next start does.
+    /// What is in `incoming` belongs to work under way, which removes it itself, or the next start does; parts of blobs
+    /// belong to images.
     ///
     /// - Returns: The bytes on the host's disk that it took.
     private func sweep(except digests: Set<Digest>, removing: Bool) throws -> Int {
@@ -241,6 +255,15 @@ public final class ContentStore: ImageStore {
             let size = try Files.allocated(path)
             freed += try holds.withLock { holds in
                 if let digest, holds.keep(digest) || isPinned(digest) { return 0 }
+                return try !removing || Files.remove(path) ? size : 0
+            }
+        }
+        for name in try Files.names(in: incoming) {
+            guard let digest = PartialBlobs.digest(name), !needed.contains(digest) else { continue }
+            freed += try partials.withLock { claimed in
+                guard !claimed.contains(digest), !holds.withLock({ $0.keep(digest) }) else { return 0 }
+                let path = incoming.appending(name)
+                let size = try Files.allocated(path)
                 return try !removing || Files.remove(path) ? size : 0
             }
         }

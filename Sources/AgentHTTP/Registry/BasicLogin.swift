@@ -2,7 +2,7 @@ import AgentCore
 import Foundation
 
 /// The token in an `Authorization` header as clients of registries send it.
-enum RegistryCredentials {
+enum BasicLogin {
     /// Makes a bearer header of a basic one, whose password is the token and whose user's name does not matter
     /// (RFC 7617); what is anything else stays as it is.
     static func bearer(_ authorization: String) -> String {
