@@ -7,7 +7,7 @@ import Testing
 @testable import AgentHTTP
 
 /// Manifests, tags, and the images that come of them.
-@Suite struct RegistryManifestTests {
+@Suite(.serialized) struct RegistryManifestTests {
     @Test func aPushedImageIsAnImage() async throws {
         try await RegistryServer.with { registry async throws in
             let image = try RegistryServer.image("one")
@@ -30,14 +30,15 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ("app", "docker.io/library/app:1"), ("docker.io/library/app", "docker.io/library/app:1"),
-        ("team/app", "docker.io/team/app:1"), ("ghcr.io/team/app", "ghcr.io/team/app:1"),
-    ])
-    func theNameIsWhatOneTypes(path: String, name: String) async throws {
+    @Test func theNameIsWhatOneTypes() async throws {
         try await RegistryServer.with { registry async throws in
-            #expect(try await registry.push(try RegistryServer.image("x"), to: path).status == 201)
-            #expect(registry.backend.images.list().map(\.name) == [name])
+            for (path, name) in [
+                ("app", "docker.io/library/app:1"), ("docker.io/library/other", "docker.io/library/other:1"),
+                ("team/app", "docker.io/team/app:1"), ("ghcr.io/team/app", "ghcr.io/team/app:1"),
+            ] {
+                #expect(try await registry.push(try RegistryServer.image("x"), to: path).status == 201)
+                #expect(registry.backend.images.list().contains { $0.name == name }, "\(name)")
+            }
         }
     }
 

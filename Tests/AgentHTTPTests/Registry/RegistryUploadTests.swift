@@ -5,7 +5,7 @@ import NIOHTTP1
 import Testing
 
 /// Blobs on their way to the agent.
-@Suite struct RegistryUploadTests {
+@Suite(.serialized) struct RegistryUploadTests {
     private static let blob = (0..<1_000_000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
     private static let digest = PushedImage.digest(blob)
 
