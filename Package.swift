@@ -106,13 +106,13 @@ let package = Package(
             path: "Sources/Plugins/Network",
             swiftSettings: settings
         ),
-        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CStorage"),
         .target(
             name: "StoragePlugin",
             dependencies: [
-                "AgentCore", "CStorage", "CZlib", "CZstd", "GuestProtocol",
+                "AgentCore", "CIsal", "CStorage", "CZstd", "GuestProtocol",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),

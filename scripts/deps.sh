@@ -5,13 +5,13 @@ cd "$(dirname "$0")/.."
 
 packages=(
   # to build
-  libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
+  libisal-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
   # guest kernel and initrd
   binutils lz4 python3 zstd
   # to run instances
   dnsmasq-base e2fsprogs iproute2 iptables nftables qemu-system-x86
   # images for the demo and the tests, and what checks them
-  docker-registry erofs-utils mmdebstrap skopeo umoci
+  curl docker-registry erofs-utils mmdebstrap skopeo umoci
   # tests
   attr busybox-static conntrack kmod libcap2-bin mount openssl procps
 )

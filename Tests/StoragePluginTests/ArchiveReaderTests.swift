@@ -92,16 +92,66 @@ struct ArchiveReaderTests {
         }
     }
 
-    @Test func sameImageIsTheSameDiskBitForBit() async throws {
+    @Test(arguments: ["oci", "zstd", "plain"])
+    func sameImageIsTheSameDiskBitForBitHoweverItsLayersAreCompressed(compression: String) async throws {
         try await Scratch.with { scratch in
-            let layout = try await Layout.make(Self.layers(), in: scratch)
+            var layers = LayerGenerator(seed: 77)
+            let layout = try await Layout.make((0..<3).map { _ in layers.layer() }, in: scratch)
             let archive = try await Layout.archive(layout, in: scratch)
+            var again = archive
+            if compression == "zstd" {
+                let other = scratch.appending("zstd")
+                try await tool(
+                    "skopeo",
+                    [
+                        "copy", "--insecure-policy", "--dest-compress", "--dest-compress-format", "zstd",
+                        "oci:\(layout):image", "dir:\(scratch.appending("dir"))",
+                    ]
+                )
+                try await tool(
+                    "skopeo",
+                    ["copy", "--insecure-policy", "dir:\(scratch.appending("dir"))", "oci:\(other):image"]
+                )
+                again = try await Layout.archive(other, in: scratch, name: "again.tar")
+            } else if compression == "plain" {
+                again = scratch.appending("docker.tar")
+                try await tool(
+                    "skopeo",
+                    ["copy", "--insecure-policy", "oci:\(layout):image", "docker-archive:\(again):a:1"]
+                )
+            }
             let first = try await scratch.storage(data: scratch.appending("one")).disk(from: archive)
-            let second = try await scratch.storage(data: scratch.appending("two")).disk(from: archive)
+            let second = try await scratch.storage(data: scratch.appending("two")).disk(from: again)
             #expect(
                 try Data(contentsOf: URL(filePath: first.path.string))
                     == Data(contentsOf: URL(filePath: second.path.string))
             )
+            #expect((first.path.lastComponent == second.path.lastComponent) == (compression == "oci"))
+        }
+    }
+
+    /// Compressors write members one after the other, names and comments, and padding (RFC 1952).
+    @Test(arguments: [
+        "gzip -1 <$1", "gzip -9 <$1", "cp $1 $1.named && gzip -N <$1.named", "gzip -1 <$1; head -c 4096 /dev/zero",
+        "head -c 300000 $1 | gzip -2; tail -c +300001 $1 | gzip -9", "split -b 3000 --filter='gzip -c' $1",
+        "python3 -c 'import gzip,sys; sys.stdout.buffer.write(gzip.compress(open(sys.argv[1],\"rb\").read(),0))' $1",
+    ])
+    func gzipOfEveryShapeIsReadAlike(command: String) async throws {
+        try await Scratch.with { scratch in
+            var generator = SeededGenerator(seed: 3)
+            var tar = TarBuilder()
+            tar.file("random", (0..<200_000).map { _ in UInt8.random(in: 0...255, using: &generator) })
+            tar.file("words", (0..<600_000).map { UInt8(truncatingIfNeeded: $0 / 3 &* 7 % 61) })
+            let plain = try scratch.write(tar.finished(), to: "plain.tar")
+            let packed = scratch.appending("packed.tar.gz")
+            try await tool("sh", ["-c", "{ \(command); } >\"$2\"", "sh", plain.string, packed.string])
+            let storage = try scratch.storage()
+            let expected = try await storage.reader.read(plain, platform: .host) { _ in }
+            let image = try await storage.reader.read(packed, platform: .host) { _ in }
+            #expect(image.digest == expected.digest)
+            #expect(image.layers.first?.compression == .gzip)
+            let disk = try await storage.builder.build(image) { _ in }
+            #expect(disk.size > .kibibytes(700))
         }
     }
 
@@ -139,60 +189,60 @@ struct ArchiveReaderTests {
         }
     }
 
+    private static let hostileLimits = ImageLimits(
+        maximumSize: .mebibytes(8),
+        maximumEntries: 1000,
+        maximumMetadata: .mebibytes(1),
+        maximumDepth: 100,
+        maximumInflateRatio: 50,
+        freeInflation: .mebibytes(1)
+    )
+
     @Test(arguments: HostileArchive.all)
     func hostileArchiveIsRefusedAndLeavesNothing(_ hostile: HostileArchive) async throws {
         try await Scratch.with { scratch in
-            let limits = ImageLimits(
-                maximumSize: .mebibytes(8),
-                maximumEntries: 1000,
-                maximumDepth: 100,
-                maximumInflateRatio: 50,
-                freeInflation: .mebibytes(1)
-            )
-            let storage = try scratch.storage(limits: limits)
             var archive = try scratch.write(hostile.bytes(), to: "hostile.tar")
             if hostile.isCompressed {
                 try await tool("gzip", ["-q", archive.string])
                 archive = FilePath(archive.string + ".gz")
             }
-            let error = await #expect(throws: AgentError.self) { try await storage.disk(from: archive) }
-            #expect(error?.kind == .invalidArgument, "\(String(describing: error))")
-            #expect(["invalid_archive", "invalid_layer"].contains(error?.code))
-            #expect(error?.message.contains(hostile.says) == true, "\(String(describing: error))")
-            // What passed as an archive stays as a blob until it is pruned; no disk, and nothing half done.
-            #expect(try storage.files().filter { !$0.hasPrefix("blobs/") } == [])
+            try await expectRefusal(of: archive, saying: hostile.says, in: scratch)
         }
     }
 
-    @Test func randomDamageNeverDoesMoreThanFail() async throws {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        print("damaged archives: seed \(seed)")
-        var generator = SeededGenerator(seed: seed)
-        var layers = LayerGenerator(seed: seed)
-        let original = layers.layer()
+    /// An image's layers are first read when the disk is built.
+    @Test(arguments: HostileArchive.all.filter(\.isHostileLayer))
+    func hostileLayerIsRefusedAndLeavesNothing(_ hostile: HostileArchive) async throws {
         try await Scratch.with { scratch in
-            let storage = try scratch.storage(limits: ImageLimits(maximumSize: .mebibytes(64)))
-            var refused = 0
-            for round in 0..<60 {
-                var bytes = original
-                for _ in 0..<Int.random(in: 1...8, using: &generator) {
-                    bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(
-                        in: 0...255,
-                        using: &generator
-                    )
-                }
-                if round % 3 == 0 { bytes.removeLast(Int.random(in: 1..<bytes.count, using: &generator)) }
-                let archive = try scratch.write(bytes, to: "damaged.tar")
-                do {
-                    let disk = try await storage.disk(from: archive)
-                    try await tool("fsck.erofs", [disk.path.string])
-                } catch let error as AgentError {
-                    refused += 1
-                    #expect(error.kind == .invalidArgument, "seed \(seed): \(error)")
-                }
+            let plain = hostile.bytes()
+            var layer = plain
+            if hostile.isCompressed {
+                let path = try scratch.write(plain, to: "layer")
+                try await tool("gzip", ["-q", path.string])
+                layer = try [UInt8](Data(contentsOf: URL(filePath: path.string + ".gz")))
             }
-            #expect(refused > 0)
-            #expect(try storage.files().filter { $0.hasPrefix("incoming") } == [])
+            // A layer below it, and the hostile one's own digest, are as they should be.
+            var below = TarBuilder()
+            below.directory("etc")
+            let lower = below.finished()
+            let image = OCIArchive(
+                layers: [lower, layer],
+                diffIDs: [ServedImage.digest(lower), ServedImage.digest(plain)]
+            )
+            let says = hostile.saysAsLayer ?? hostile.says
+            try await expectRefusal(of: try scratch.write(image.bytes(), to: "image.tar"), saying: says, in: scratch)
         }
+    }
+
+    private func expectRefusal(of archive: FilePath, saying words: String, in scratch: Scratch) async throws {
+        let storage = try scratch.storage(limits: Self.hostileLimits)
+        let before = try Set(FileManager.default.contentsOfDirectory(atPath: scratch.path.string))
+        let error = await #expect(throws: AgentError.self) { try await storage.disk(from: archive) }
+        #expect(error?.kind == .invalidArgument, "\(String(describing: error))")
+        #expect(["invalid_archive", "invalid_layer"].contains(error?.code))
+        #expect(error?.message.contains(words) == true, "\(String(describing: error))")
+        // What passed as an archive stays as a blob until it is pruned; no disk, and nothing half done.
+        #expect(try storage.files().filter { !$0.hasPrefix("blobs/") } == [])
+        #expect(try Set(FileManager.default.contentsOfDirectory(atPath: scratch.path.string)) == before)
     }
 }

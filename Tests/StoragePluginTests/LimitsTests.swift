@@ -70,10 +70,19 @@ struct LimitsTests {
             let storage = try scratch.storage()
             let image = try await storage.reader.read(archive, platform: .host) { _ in }
             let (began, signal) = AsyncStream.makeStream(of: Void.self)
-            let task = Task { try await storage.builder.build(image) { _ in signal.yield() } }
+            // The build stands still in its first report until it is cancelled, however fast it would be.
+            let gate = DispatchSemaphore(value: 0)
+            let task = Task {
+                try await storage.builder.build(image) { _ in
+                    signal.yield()
+                    gate.wait()
+                    gate.signal()
+                }
+            }
             var iterator = began.makeAsyncIterator()
             await iterator.next()
             task.cancel()
+            gate.signal()
             let error = await #expect(throws: AgentError.self) { try await task.value }
             #expect(error?.kind == .cancelled)
             #expect(try storage.files().filter { !$0.hasPrefix("blobs/") } == [])

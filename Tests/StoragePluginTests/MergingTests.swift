@@ -62,6 +62,12 @@ struct MergingTests {
         #expect(Set(tree.keys) == ["/", "/d", "/d/sub", "/d/sub/upper"])
     }
 
+    @Test func whiteoutOfTheLongestNameThereIs() async throws {
+        let name = String(repeating: "n", count: 255)
+        let tree = try await tree([layer { $0.file(name) }, layer { $0.file(".wh." + name) }])
+        #expect(Set(tree.keys) == ["/"])
+    }
+
     @Test func hardLinkReachesALowerLayer() async throws {
         let tree = try await tree([
             layer { $0.file("original", [1, 2, 3], mode: 0o4755, owner: 5) },

@@ -89,6 +89,12 @@ struct LayerGenerator {
                 member.type = "2"
                 member.linkName = "../" + String(repeating: "target/", count: int(0...60)) + "x"
                 forget(path)
+            case 3 where int(0...5) == 0:
+                guard let target = files.filter({ tree[$0] == false }).randomElement(using: &generator) else {
+                    continue
+                }
+                addLinks(to: target, beside: path, in: &tar, touched: &touched)
+                continue
             case 3:
                 guard let target = files.filter({ tree[$0] == false }).randomElement(using: &generator), target != path,
                     !path.hasPrefix(target)
@@ -105,7 +111,12 @@ struct LayerGenerator {
                     [0, 1, 100, 3000, 4000, 4032, 4095, 4096, 4097, 8100, 20_000, 300_000].randomElement(
                         using: &generator
                     ) ?? 0
-                member.contents = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ size) }
+                // Every fourth is empty but for its first byte, and for a stretch in its middle.
+                let isSparse = int(0...3) == 0
+                member.contents = (0..<size).map {
+                    isSparse && !(size / 2..<size / 2 + 5000).contains($0)
+                        ? 0 : UInt8(truncatingIfNeeded: $0 &* 31 &+ size)
+                }
                 if size > 0 { member.contents[0] = UInt8(int(0...255)) }
                 member.attributes = attributes()
                 forget(path)
@@ -115,7 +126,43 @@ struct LayerGenerator {
             tree[path] = member.type == "5"
             touched.insert(path)
         }
+        addDeepPath(to: &tar, touched: &touched)
         return tar.finished()
+    }
+
+    /// Many names of one file.
+    private mutating func addLinks(
+        to target: String,
+        beside path: String,
+        in tar: inout TarBuilder,
+        touched: inout Set<String>
+    ) {
+        for index in 0..<int(50...150) {
+            let name = parent(path) + "link\(index)"
+            guard !touched.contains(name), !isTouched(name, by: touched), !target.hasPrefix(name) else { continue }
+            tar.link(name, to: target, type: "1")
+            forget(name)
+            tree[name] = false
+            touched.insert(name)
+        }
+    }
+
+    /// Directories inside one another, with a file at the end.
+    private mutating func addDeepPath(to tar: inout TarBuilder, touched: inout Set<String>) {
+        let top = "deep\(int(0...2))"
+        guard !isTouched(top, by: touched) else { return }
+        if tree[top] == false { forget(top) }
+        let path = top + String(repeating: "/ö\(int(0...1))", count: int(20...120)) + "/file"
+        guard tree[path] != true else { return }
+        writeParents(of: path, to: &tar, touched: &touched)
+        tar.file(path, [UInt8](repeating: 0, count: int(0...70_000)) + [1])
+        var directory = path
+        while let slash = directory.lastIndex(of: "/") {
+            directory = String(directory[..<slash])
+            tree[directory] = true
+        }
+        tree[path] = false
+        touched.insert(path)
     }
 
     private mutating func attributes() -> [String: [UInt8]] {
@@ -130,7 +177,8 @@ struct LayerGenerator {
 
     private mutating func newPath() -> String {
         let names = [
-            "a", "b", "-dash", "ünïcode", "z.z", "!", String(repeating: "n", count: 200), "file\(int(0...50))",
+            "a", "b", "-dash", "ünïcode", "z.z", "!", String(repeating: "n", count: 200), "日本語 \u{1F600}",
+            String(repeating: "ü", count: 127) + "e", "new\nline", "file\(int(0...50))",
             "d\(int(0...4))",
         ]
         let directories = tree.filter(\.value).keys.sorted()

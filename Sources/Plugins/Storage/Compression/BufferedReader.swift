@@ -1,23 +1,41 @@
-/// Reads a source in large steps and hands it out in whatever pieces are wanted, without copying them.
-final class BufferedReader {
+/// Bytes in pieces of its own choice, to be read once, from front to back, on one thread.
+protocol ChunkSource: AnyObject {
+    /// The next piece, valid until the next call; empty at the end, and then again and again.
+    func nextChunk() throws -> UnsafeRawBufferPointer
+}
+
+/// Reads a source in large steps.
+final class BufferedSource: ChunkSource {
     private let source: any ByteSource
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 16)
-    private var start = 0
-    private var end = 0
 
     init(_ source: any ByteSource) { self.source = source }
 
     deinit { buffer.deallocate() }
 
+    func nextChunk() throws -> UnsafeRawBufferPointer {
+        let count = try source.read(into: buffer)
+        return UnsafeRawBufferPointer(rebasing: buffer[..<count])
+    }
+}
+
+/// Hands a source out in whatever pieces are wanted, without copying them.
+final class BufferedReader {
+    private let source: any ChunkSource
+    private var chunk = UnsafeRawBufferPointer(start: nil, count: 0)
+
+    init(_ source: any ChunkSource) { self.source = source }
+
+    convenience init(_ source: any ByteSource) { self.init(BufferedSource(source)) }
+
     /// The next 1 to `count` bytes, valid until the next call; empty at the end.
     func next(_ count: Int) throws -> UnsafeRawBufferPointer {
-        if start == end {
-            start = 0
-            end = 0
-            end = try source.read(into: buffer)
+        if chunk.isEmpty {
+            chunk = UnsafeRawBufferPointer(start: nil, count: 0)
+            chunk = try source.nextChunk()
         }
-        let piece = UnsafeRawBufferPointer(rebasing: buffer[start..<start + min(count, end - start)])
-        start += piece.count
+        let piece = UnsafeRawBufferPointer(rebasing: chunk[..<min(count, chunk.count)])
+        chunk = UnsafeRawBufferPointer(rebasing: chunk[piece.count...])
         return piece
     }
 

@@ -31,8 +31,8 @@ extension LayerBlob.Compression {
     /// A source of the unpacked bytes.
     func unpack(_ source: any ByteSource, limits: ImageLimits) throws -> any ByteSource {
         switch self {
-        case .none: try LimitedSource(source, limits: limits)
-        case .gzip: try GzipSource(source, limits: limits)
+        case .none: LimitedSource(source, limits: limits)
+        case .gzip: GzipSource(source, limits: limits)
         case .zstd: try ZstdSource(source, limits: limits)
         }
     }
@@ -44,7 +44,7 @@ final class LimitedSource: ByteSource {
     private let maximum: ByteSize
     private var count = 0
 
-    init(_ source: any ByteSource, limits: ImageLimits) throws {
+    init(_ source: any ByteSource, limits: ImageLimits) {
         self.source = source
         maximum = limits.maximumSize
     }

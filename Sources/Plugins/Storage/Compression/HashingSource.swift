@@ -19,6 +19,16 @@ final class HashingSource: ByteSource {
 
     /// Of all that was read so far.
     func digest() throws -> Digest { try Digest(finishing: hash) }
+
+    /// Of all that `next` gives before it gives nothing.
+    static func digest(_ next: () throws -> UnsafeRawBufferPointer) throws -> Digest {
+        var hash = SHA256()
+        while true {
+            let bytes = try next()
+            if bytes.isEmpty { return try Digest(finishing: hash) }
+            hash.update(bufferPointer: bytes)
+        }
+    }
 }
 
 extension Digest {

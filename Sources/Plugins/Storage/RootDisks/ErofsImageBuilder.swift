@@ -53,14 +53,14 @@ public struct ErofsImageBuilder: ImageBuilder {
                 try LayerReader(layer, index: index, of: image.layers.count, limits: limits)
                     .apply(to: tree, data: data, meter: meter, cancellation: cancellation)
             }
-            var writer = ErofsWriter(tree, data: data, uuid: Self.uuid(image.digest), cancellation: cancellation)
+            var writer = ErofsWriter(tree, data: data, uuid: try Self.uuid(of: image), cancellation: cancellation)
             let size: Int
             do {
                 size = try writer.finish()
             } catch let failure as DecodingFailure {
                 throw AgentError(.invalidArgument, code: "invalid_layer", failure.description)
             }
-            try Files.translating("cannot sync \(temporary)") { try Files.check(fsync(data.disk.rawValue)) }
+            try data.disk.sync()
             try cancellation.check()
             let path = store.diskPath(image.digest)
             try Files.rename(temporary, to: path)
@@ -71,8 +71,13 @@ public struct ErofsImageBuilder: ImageBuilder {
         }
     }
 
-    /// From the digest, so that the same image has the same disk to the last bit.
-    private static func uuid(_ digest: Digest) -> [UInt8] {
+    /// From what is in the layers, so that the same tree has the same disk to the last bit, however its layers were
+    /// compressed.
+    private static func uuid(of image: FetchedImage) throws -> [UInt8] {
+        let contents = image.layers.compactMap(\.diffID)
+        let digest =
+            contents.count == image.layers.count
+            ? try Digest(of: Array(contents.map(\.hex).joined(separator: " ").utf8)) : image.digest
         var bytes: [UInt8] = []
         var digits = digest.hex.utf8.prefix(32).makeIterator()
         while let high = digits.next(), let low = digits.next() {

@@ -20,9 +20,9 @@ struct LayerReader {
     }
 
     func apply(to tree: ImageTree, data: ErofsDataArea, meter: ProgressMeter, cancellation: Cancellation) throws {
-        let file = try FileSource(layer.path, cancellation: cancellation, progress: meter)
-        let hashing = HashingSource(try layer.compression.unpack(file, limits: limits))
-        let reader = TarReader(hashing)
+        let stream = LayerStream(layer, limits: limits, meter: meter, cancellation: cancellation)
+        defer { stream.close() }
+        let reader = TarReader(stream)
         tree.beginLayer(index)
         var current: TarEntry?
         do {
@@ -38,8 +38,7 @@ struct LayerReader {
             let entry = current.map { ", entry \($0.printableName)" } ?? ""
             throw invalid("\(name)\(entry): \(failure)")
         }
-        guard let expected = layer.diffID else { return }
-        let digest = try hashing.digest()
+        guard let expected = layer.diffID, let digest = try stream.digest() else { return }
         guard digest == expected else {
             throw invalid("\(name): its contents are \(digest), but the image's configuration says \(expected)")
         }

@@ -50,6 +50,7 @@ enum TarNumber {
             }
         }
         guard whole.first == 45, nanoseconds > 0 else { return FileTime(seconds: seconds, nanoseconds: nanoseconds) }
+        guard seconds > .min else { return nil }
         // -1.25 is one and a quarter before the epoch; nanoseconds count upwards.
         return FileTime(seconds: seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds)
     }

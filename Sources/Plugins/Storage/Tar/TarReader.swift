@@ -20,6 +20,8 @@ final class TarReader {
 
     init(_ source: any ByteSource) { reader = BufferedReader(source) }
 
+    init(_ source: any ChunkSource) { reader = BufferedReader(source) }
+
     /// The next member, nil at the end of the archive.
     ///
     /// What was not read of the one before is skipped.

@@ -8,7 +8,7 @@ import SystemPackage
 ///
 /// So nothing of a file stays in memory, and nothing is written twice but the tails.
 final class ErofsDataArea {
-    let disk: FileDescriptor
+    let disk: DiskOutput
     private let spool: FileDescriptor
     private let path: FilePath
     private let limit: ByteSize
@@ -16,8 +16,6 @@ final class ErofsDataArea {
     private var allocator = BlockAllocator(start: 1)
     private var spoolBuffer: [UInt8] = []
     private var spooled = 0
-    /// Where the bytes end that were ever written; behind it all is zero already.
-    private var writtenEnd = 0
     private var window: (offset: Int, bytes: [UInt8]) = (0, [])
 
     /// The first block behind everything.
@@ -32,7 +30,7 @@ final class ErofsDataArea {
         self.path = path
         self.limit = limit
         self.budget = budget
-        (disk, spool) = try Files.translating("cannot make \(path)") {
+        let (disk, spool) = try Files.translating("cannot make \(path)") {
             let disk = try FileDescriptor.open(
                 path,
                 .readWrite,
@@ -55,10 +53,11 @@ final class ErofsDataArea {
                 throw error
             }
         }
+        self.disk = DiskOutput(disk, path: path)
+        self.spool = spool
     }
 
     deinit {
-        close(disk.rawValue)
         close(spool.rawValue)
     }
 
@@ -82,13 +81,14 @@ final class ErofsDataArea {
     /// - Returns: Where they are now.
     /// - Throws: ``DecodingFailure``; ``AgentError`` `storageFull`.
     func store(size: Int, attributesSize: Int, from reader: TarReader) throws -> FileContents {
+        // Before anything is computed with it: a size can be anything up to the largest number there is.
+        guard size <= limit.bytes else {
+            throw DecodingFailure("the file is \(size) bytes long, the limit is \(limit)")
+        }
         let blockSize = ErofsFormat.blockSize
         let tail = size % blockSize
         let isInline = tail > 0 && ErofsFormat.fitsInline(tail, attributesSize: attributesSize)
         let blocks = isInline ? size / blockSize : ErofsFormat.blocks(size)
-        guard size <= limit.bytes else {
-            throw DecodingFailure("the file is \(size) bytes long, the limit is \(limit)")
-        }
         let contents = FileContents(
             size: size,
             start: try allocate(blocks),
@@ -124,7 +124,7 @@ final class ErofsDataArea {
         var position = 0
         while position < bytes.count {
             let end = min(bytes.count, position + blockSize - (offset + position) % blockSize)
-            let isHole = offset + position >= writtenEnd && Self.isZero(bytes[position..<end])
+            let isHole = offset + position >= disk.end && Self.isZero(bytes[position..<end])
             if isHole {
                 if start < position {
                     try write(UnsafeRawBufferPointer(rebasing: bytes[start..<position]), at: offset + start)
@@ -145,8 +145,7 @@ final class ErofsDataArea {
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
         try budget?.charge(bytes.count)
-        writtenEnd = max(writtenEnd, offset + bytes.count)
-        try Files.translating("cannot write \(path)") { try Files.write(bytes, to: disk, at: offset) }
+        try disk.write(bytes, at: offset)
     }
 
     private func spool(_ bytes: UnsafeRawBufferPointer) throws {
@@ -189,7 +188,7 @@ final class ErofsDataArea {
     func punchHoles() throws {
         for run in allocator.unused {
             let result = storage_punch_hole(
-                disk.rawValue,
+                disk.descriptor.rawValue,
                 Int64(run.start * ErofsFormat.blockSize),
                 Int64(run.count * ErofsFormat.blockSize)
             )

@@ -9,6 +9,8 @@ enum ErofsFormat {
     static let compactInodeSize = 32
     static let extendedInodeSize = 64
     static let directoryEntrySize = 12
+    /// `i_xattr_icount` counts words of four bytes behind a header of twelve, and has sixteen bits.
+    static let maximumAttributesSize = 12 + 4 * (Int(UInt16.max) - 1)
 
     /// Checksum of the superblock, and timestamps that are modification times.
     static let compatibleFeatures: UInt32 = 0x1 | 0x2

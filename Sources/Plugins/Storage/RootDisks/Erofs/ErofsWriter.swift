@@ -39,8 +39,9 @@ struct ErofsWriter {
         // One spare block: fsck.erofs 1.5 reads twelve bytes behind every inode, also one without attributes at the end.
         let blocks = metadataStart + placement.blocks + 1
         try writeSuperblock(metadataStart: metadataStart, blocks: blocks)
+        try data.disk.flush()
         try Files.translating("cannot size the root disk") {
-            try Files.check(ftruncate(data.disk.rawValue, blocks * ErofsFormat.blockSize))
+            try Files.check(ftruncate(data.disk.descriptor.rawValue, blocks * ErofsFormat.blockSize))
         }
         try data.punchHoles()
         return blocks * ErofsFormat.blockSize

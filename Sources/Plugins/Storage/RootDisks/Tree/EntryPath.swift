@@ -33,7 +33,9 @@ enum EntryPath {
             guard component != parent else {
                 throw DecodingFailure("\(what) \(TarEntry.printable(name)) contains '..'")
             }
-            guard component.count <= maximumNameLength else {
+            // The mark of a whiteout comes on top of a name that may be as long as names can be.
+            let mark = component.starts(with: whiteoutPrefix) ? whiteoutPrefix.count : 0
+            guard component.count - mark <= maximumNameLength else {
                 throw DecodingFailure("\(what) \(TarEntry.printable(name)) has a component of \(component.count) bytes")
             }
             guard !component.contains(0) else {

@@ -155,6 +155,10 @@ final class ImageTree {
             }
             guard let child = current.children[name] else {
                 guard creating else { return nil }
+                // Only the entry's own name was checked; this one may come from a symbolic link.
+                guard name.count <= EntryPath.maximumNameLength, !name.starts(with: EntryPath.whiteoutPrefix) else {
+                    throw DecodingFailure("\(TarEntry.printable(name)) on the way to it cannot be a directory's name")
+                }
                 try count()
                 let node = try makeDirectory(in: current, .implicitDirectory)
                 node.links = 1
@@ -223,8 +227,11 @@ extension ImageTree {
         }
     }
 
+    /// Once a layer, or a hostile one that repeats itself would have every name looked at each time.
     private func prune(_ directory: Directory) {
-        for (name, child) in directory.children { hide(child, named: name, in: directory) }
+        guard directory.prunedBy != layer else { return }
+        directory.prunedBy = layer
+        for (name, child) in directory.sortedChildren { hide(child, named: name, in: directory) }
     }
 
     /// Takes one name from a node, and all of a directory's.
@@ -232,7 +239,7 @@ extension ImageTree {
         node.links -= 1
         switch node.payload {
         case .directory(let directory):
-            for child in directory.children.values { remove(child.node) }
+            for (_, child) in directory.sortedChildren { remove(child.node) }
             directory.children = [:]
         case .file(let contents) where node.links == 0: release(contents)
         default: break

@@ -49,6 +49,11 @@ final class Node {
             group = entry.group
             modified = entry.modified
             attributes = try entry.attributes.compactMap { try ExtendedAttribute($0) }
+            guard attributesSize <= ErofsFormat.maximumAttributesSize else {
+                throw DecodingFailure(
+                    "the extended attributes have \(attributesSize) bytes, \(ErofsFormat.maximumAttributesSize) are possible"
+                )
+            }
         }
 
         var attributesSize: Int { attributes.isEmpty ? 0 : attributes.reduce(12) { $0 + $1.encodedSize } }
@@ -99,10 +104,17 @@ final class Directory {
     var children: [[UInt8]: Child] = [:]
     /// The layer that last put something here or below.
     var touchedBy = -1
+    /// The layer that last hid what those below it had put here: there is nothing left for it to hide.
+    var prunedBy = -1
 
     init(parent: Directory?) {
         self.parent = parent
         depth = (parent?.depth ?? -1) + 1
+    }
+
+    /// By name: what becomes free in a dictionary's order, which is another each time, would be used again in that order.
+    var sortedChildren: [(key: [UInt8], value: Child)] {
+        children.sorted { $0.key.lexicographicallyPrecedes($1.key) }
     }
 
     func belongs(to node: Node) { self.node = node }
