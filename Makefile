@@ -85,8 +85,10 @@ build-preview-cli: deps ## Build the command line of a branch into bin/hypeman (
 	@scripts/preview-cli.sh "$${CLI_BRANCH:-}"
 
 .PHONY: bench
-bench: deps debug guest ## Measure against floors, and print ratios (ONLY=…, JSON=…)
-	@scripts/step.sh "build what drives the network" swift build --product network-driver
+bench: deps guest ## Measure against floors, and print ratios (ONLY=…, JSON=…)
+	@scripts/step.sh "build the agent (release)" swift build -c release --product hypeman-agent
+	@scripts/step.sh "build hypeman (release)" swift build -c release --product hypeman
+	@scripts/step.sh "build what drives the network (release)" swift build -c release --product network-driver
 	@scripts/bench.sh
 
 .PHONY: clean

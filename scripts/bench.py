@@ -18,10 +18,12 @@ import sys
 import tempfile
 import time
 
+import bench_images
 import bench_network
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BIN = ROOT / ".build/debug"
+# What is measured is what is used: a release build.
+BIN = ROOT / os.environ.get("BENCH_BIN", ".build/release")
 GUEST = ROOT / ".build/guest"
 READY = "bench: program started"
 
@@ -36,6 +38,7 @@ class Agent:
             os.environ,
             DATA_DIR=str(work / "data"),
             NETWORK="bridge" if namespace else "none",
+            INSECURE_REGISTRIES=f"127.0.0.1:{bench_images.port()}",
             RUNTIME_DIR=str(work / "run"),
             HYPEMAN_SOCKET=str(work / "run/agent.sock"),
             KERNEL_PATH=str(GUEST / "kernel/vmlinux"),
@@ -224,8 +227,21 @@ def row(name, unit, ours, floor, target):
     return result
 
 
+def image_large(agent, runs):
+    """From a registry to a bootable disk: an image of 300 MB."""
+    return bench_images.measure(agent, runs, row, "import", bench_images.large_trees)
+
+
+def image_many(agent, runs):
+    """The same for an image of 100,000 files."""
+    return bench_images.measure(agent, runs, row, "import-files", bench_images.many_trees)
+
+
 # First what is measured of the agent alone, before anything has made it grow.
-BENCHMARKS = {"agent-memory": idle, "import-memory": import_memory, "create-cold": create_cold, "exec": exec_true}
+BENCHMARKS = {
+    "agent-memory": idle, "import-memory": import_memory, "create-cold": create_cold, "exec": exec_true,
+    "import": image_large, "import-files": image_many,
+}
 # Those that have an agent in a namespace of its own.
 NETWORKED = {"net-throughput": bench_network.throughput, "net-limits": bench_network.limits}
 ALL = [*BENCHMARKS, "attach", *NETWORKED]

@@ -19,7 +19,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BIN = ROOT / ".build/debug"
+BIN = ROOT / os.environ.get("BENCH_BIN", ".build/release")
 LIBC = ctypes.CDLL(None, use_errno=True)
 MANY = 500
 
