@@ -63,6 +63,11 @@ import Testing
 @Suite struct ExamplePackageTests {
     @Test func theTapPoolBuildsAndRuns() async throws {
         let scratch = FilePath(FileManager.default.currentDirectoryPath).pushing(".build-example")
+        // SwiftPM looks for new files in the root package alone, unless that package's manifest has changed.
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date()],
+            ofItemAtPath: "Examples/TapPool/Package.swift"
+        )
         let output = try await tool(
             "swift",
             ["run", "--package-path", "Examples/TapPool", "--scratch-path", scratch.string, "tap-pool-demo"]
