@@ -177,12 +177,7 @@ import Testing
                 "a line of some length to log"
             )
             try await agent.expect("exec", "noisy", "sleep", "3")
-            let size = try agent.leftFiles().filter { $0.contains("/logs/app") }.reduce(0) { sum, path in
-                sum
-                    + (try FileManager.default.attributesOfItem(atPath: agent.data.pushing(FilePath(path)).string)[
-                        .size
-                    ] as? Int ?? 0)
-            }
+            let size = try agent.size { $0.contains("/logs/app") }
             #expect(size > 1 << 19 && size < 3 << 20, "\(size) bytes")
             // The last line may be half written; the one before it is whole.
             let lines = try await agent.expect("logs", "-n", "2", "noisy").split(separator: "\n")

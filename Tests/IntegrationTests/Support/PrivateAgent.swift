@@ -289,6 +289,22 @@ final class PrivateAgent {
             return !isDirectory.boolValue && !path.hasPrefix("state.db") && path != "agent.lock"
         }
     }
+
+    /// The sizes of files together, in bytes.
+    ///
+    /// One that is rotated away between listing and looking makes it list anew.
+    func size(where isCounted: (String) -> Bool) throws -> Int {
+        while true {
+            do {
+                return try leftFiles().filter(isCounted).reduce(0) { sum, path in
+                    let file = data.pushing(FilePath(path)).string
+                    return sum + (try FileManager.default.attributesOfItem(atPath: file)[.size] as? Int ?? 0)
+                }
+            } catch CocoaError.fileReadNoSuchFile, CocoaError.fileNoSuchFile {
+                continue
+            }
+        }
+    }
 }
 
 extension [String: String] {
