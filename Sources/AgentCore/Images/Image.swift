@@ -84,6 +84,8 @@ public struct Image: Sendable, Hashable, Codable {
     public var digest: Digest
     /// Of the index that the name stands for, where it was pushed as one; kept to be served again.
     public var index: Digest?
+    /// What the name stands for, as a registry says it: the index, where there is one.
+    public var taggedDigest: Digest { index ?? digest }
     public var status: ImageStatus
     /// Why it failed.
     public var error: String?

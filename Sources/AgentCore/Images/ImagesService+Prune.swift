@@ -94,7 +94,7 @@ extension ImagesService {
     /// - Returns: Digests of images.
     func neededDigests(without names: Set<String> = []) -> Set<Digest> {
         let images = list().filter { $0.status != .failed && !names.contains($0.name) }
-        return Set(images.flatMap { [$0.digest, $0.index ?? $0.digest] }).union(
+        return Set(images.flatMap { [$0.digest, $0.taggedDigest] }).union(
             instances.all().map(\.specification.imageDigest)
         )
         .union(state.withLock { $0.usedAtStart })

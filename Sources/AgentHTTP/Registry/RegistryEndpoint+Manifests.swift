@@ -10,12 +10,7 @@ extension RegistryEndpoint {
     private static let largestManifest = 4 << 20
 
     func get(_ name: RepositoryName, _ text: String) async throws -> Response {
-        let manifest: PushedManifest
-        do {
-            manifest = try await pushes.manifest(reference(text), in: name)
-        } catch let error as AgentError where error.kind == .notFound || error.code == "invalid_name" {
-            throw RegistryError(.manifestUnknown, status: .notFound, error.message)
-        }
+        let manifest = try await knowing { try await pushes.manifest(reference(text), in: name) }
         return Response(
             status: .ok,
             headers: [
@@ -55,12 +50,17 @@ extension RegistryEndpoint {
     }
 
     func delete(_ name: RepositoryName, _ text: String) async throws -> Response {
+        try await knowing { try await pushes.delete(reference(text), in: name) }
+        return Response(status: .accepted)
+    }
+
+    /// Does something with a manifest; one that there is not, or can't be, is `MANIFEST_UNKNOWN`.
+    private func knowing<T>(_ body: () async throws -> T) async throws -> T {
         do {
-            try await pushes.delete(reference(text), in: name)
+            return try await body()
         } catch let error as AgentError where error.kind == .notFound || error.code == "invalid_name" {
             throw RegistryError(.manifestUnknown, status: .notFound, error.message)
         }
-        return Response(status: .accepted)
     }
 
     private func reference(_ text: String) -> PushService.Reference { Digest(text).map { .digest($0) } ?? .tag(text) }

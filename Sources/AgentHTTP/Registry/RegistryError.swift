@@ -39,8 +39,8 @@ struct RegistryError: Error {
         self.headers = headers
     }
 
-    /// What the client is told of an error of the agent; `notFound` is the word for what is not there.
-    init(_ error: AgentError, notFound: Code = .nameUnknown) {
+    /// What the client is told of an error of the agent.
+    init(_ error: AgentError) {
         let (code, status): (Code, HTTPResponse.Status) =
             switch (error.kind, error.code) {
             case (_, "invalid_name"): (.nameInvalid, .badRequest)
@@ -51,7 +51,7 @@ struct RegistryError: Error {
             case (_, "blob_too_large"), (_, "manifest_too_large"): (.sizeInvalid, .contentTooLarge)
             case (_, "invalid_manifest"), (_, "platform_not_found"): (.manifestInvalid, .badRequest)
             case (_, "manifest_blob_unknown"): (.manifestBlobUnknown, .notFound)
-            case (.notFound, _): (notFound, .notFound)
+            case (.notFound, _): (.nameUnknown, .notFound)
             case (.unauthenticated, _): (.unauthorized, .unauthorized)
             case (.permissionDenied, _): (.denied, .forbidden)
             case (.busy, _): (.denied, .conflict)

@@ -70,8 +70,7 @@ public final class PushService: Sendable {
         let digest: Digest
         switch reference {
         case .tag(let tag):
-            let image = try images.get(try repository.tagged(tag))
-            digest = image.index ?? image.digest
+            digest = try images.get(try repository.tagged(tag)).taggedDigest
         case .digest(let given): digest = given
         }
         guard let manifest = try await uploads.manifest(digest) else {
@@ -97,7 +96,7 @@ public final class PushService: Sendable {
         case .tag(let tag): try await images.delete(try repository.tagged(tag))
         case .digest(let digest):
             let found = images.list().filter { image in
-                (image.index ?? image.digest) == digest && repository.tag(of: image) != nil
+                image.taggedDigest == digest && repository.tag(of: image) != nil
             }
             guard !found.isEmpty else {
                 throw AgentError(.notFound, "no tag in repository '\(repository)' is manifest \(digest)")

@@ -4,18 +4,6 @@ import AgentCore
 ///
 /// It has no manifest of its own; one is made from the layers' digests, the same each time.
 struct DockerArchiveImport {
-    private struct Item: Decodable {
-        var config: String
-        var repoTags: [String]?
-        var layers: [String]
-
-        enum CodingKeys: String, CodingKey {
-            case config = "Config"
-            case repoTags = "RepoTags"
-            case layers = "Layers"
-        }
-    }
-
     private let contents: ArchiveContents
     private let platform: Platform
 
@@ -26,7 +14,7 @@ struct DockerArchiveImport {
 
     func run() throws -> FetchedImage {
         let bytes = try contents.document("manifest.json")
-        let items = try OCI.decode([Item].self, from: bytes, what: "manifest.json")
+        let items = try OCI.decode([DockerArchiveItem].self, from: bytes, what: "manifest.json")
         guard let item = items.first, items.count == 1 else {
             throw DecodingFailure("it has \(items.count) images; save one")
         }
@@ -78,7 +66,7 @@ struct DockerArchiveImport {
 
     /// The first tag.
     static func name(in manifest: [UInt8]) -> ImageReference? {
-        let items = try? OCI.decode([Item].self, from: manifest, what: "manifest.json")
+        let items = try? OCI.decode([DockerArchiveItem].self, from: manifest, what: "manifest.json")
         return items?.first?.repoTags?.first.flatMap { try? ImageReference($0) }
     }
 }

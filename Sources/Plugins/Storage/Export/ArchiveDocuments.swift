@@ -40,7 +40,7 @@ struct ArchiveDocuments {
         }
         func blob(_ digest: Digest) -> String { "blobs/sha256/\(digest.hex)" }
         let dockers = [
-            DockerItem(
+            DockerArchiveItem(
                 config: blob(try Digest(of: configuration)),
                 repoTags: fullName.map { [$0] },
                 layers: [blob(layer.digest)]
@@ -57,18 +57,6 @@ struct ArchiveDocuments {
         var member = TarMember(Array(blob(layer.digest).utf8))
         member.size = layer.size
         self.head = head + member.header
-    }
-
-    private struct DockerItem: Encodable {
-        var config: String
-        var repoTags: [String]?
-        var layers: [String]
-
-        enum CodingKeys: String, CodingKey {
-            case config = "Config"
-            case repoTags = "RepoTags"
-            case layers = "Layers"
-        }
     }
 
     /// The configuration with one layer and its history; what we know nothing of stays as it is.

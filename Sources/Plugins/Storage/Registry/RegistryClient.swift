@@ -6,7 +6,8 @@ import NIOHTTP1
 
 /// Gets images from registries over the OCI distribution API (distribution-spec v1.1, and Docker's of the same shape).
 ///
-/// Credentials are Docker's, or those of one call. Mirrors are asked first, proxies used, both as configured. Plain HTTP is spoken only to registries that the configuration lists.
+/// Credentials are Docker's, or those of one call. Mirrors are asked first, proxies used, both as configured. Plain HTTP
+/// is spoken only to registries that the configuration lists.
 public final class RegistryClient: ImageRegistry {
     private static let parallelLayers = 3
     private static let manifestTypes = [OCI.manifestType, OCI.indexType, OCI.dockerManifestType, OCI.dockerListType]

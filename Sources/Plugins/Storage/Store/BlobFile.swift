@@ -136,7 +136,7 @@ final class BlobFile {
 
     func discard() { unlink(path.string) }
 
-    /// Ends the work on it for now: what is there stays for ``init(resuming:size:in:_:)``, if that can find it.
+    /// Ends this work on it; what is there stays for ``init(resuming:size:in:_:)``, if that can find it.
     func suspend() {
         if claim == nil || count == 0 { discard() }
     }
