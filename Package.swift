@@ -212,7 +212,7 @@ let package = Package(
         .target(
             name: "AgentTestSupport",
             dependencies: [
-                "AgentCore", "GuestProtocol",
+                "AgentCore", "CXattr", "GuestProtocol",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
@@ -266,7 +266,6 @@ let package = Package(
         .testTarget(
             name: "StoragePluginTests",
             dependencies: [
-                "CXattr",
                 "StoragePlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Subprocess", package: "swift-subprocess"),

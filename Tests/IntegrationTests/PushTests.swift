@@ -79,6 +79,60 @@ import Testing
         }
     }
 
+    @Test func pushesGoOverTLSAndEndAtTheQuota() async throws {
+        try await Scratch.with { scratch in
+            let authority = try await CertificateAuthority(in: scratch)
+            let server = try await authority.issue("server")
+            let trust = scratch.appending("trust")
+            try FileManager.default.createDirectory(atPath: trust.string, withIntermediateDirectories: true)
+            try await tool("cp", [authority.certificate.string, trust.appending("ca.crt").string])
+            let small = try await TestImages.layered(in: scratch)
+            let noise = scratch.appending("noise")
+            try FileManager.default.createDirectory(atPath: noise.string, withIntermediateDirectories: true)
+            try await tool("dd", ["if=/dev/urandom", "of=\(noise)/noise", "bs=1M", "count=24", "status=none"])
+            let tar = scratch.appending("noise.tar")
+            try await TestImages.tar(noise, to: tar)
+            let large = try await Layout.make(
+                [Array(try Data(contentsOf: URL(filePath: tar.string)))],
+                in: scratch,
+                name: "large"
+            )
+
+            let port = try DockerRegistry.freePort()
+            let variables = [
+                "PORT": "\(port)", "BIND_ADDRESS": "127.0.0.1", "MAX_IMAGE_STORAGE": "16MB",
+                "JWT_SECRET": "a secret of more than thirty-two bytes, for tests",
+                "TLS_CERT": server.certificate.string, "TLS_KEY": server.key.string,
+            ]
+            try await PrivateAgent.with(variables) { agent async throws in
+                let token = try await agent.agentTool("gen-jwt", "--permissions", "image:write")
+                    .trimmingCharacters(in: .whitespacesAndNewlines)
+                func push(_ layout: FilePath, as name: String, _ options: [String]) async throws {
+                    try await tool(
+                        "skopeo",
+                        ["copy", "--insecure-policy", "--dest-creds", "any:\(token)"] + options + [
+                            "oci:\(layout):image", "docker://127.0.0.1:\(port)/\(name)",
+                        ]
+                    )
+                }
+                let trusted = ["--dest-cert-dir", trust.string]
+                let untrusted = await #expect(throws: ToolFailure.self) {
+                    try await push(small, as: "small:1", [])
+                }
+                #expect(untrusted?.description.contains("certificate") == true, "\(String(describing: untrusted))")
+                let refused = await #expect(throws: ToolFailure.self) {
+                    try await push(large, as: "large:1", trusted)
+                }
+                // skopeo shows the status of a chunk that is refused, and not the reason that comes with it.
+                #expect(refused?.description.contains("507") == true, "\(String(describing: refused))")
+                #expect(try await agent.expect("images", "-q") == "")
+                // What was refused takes no room from what fits.
+                try await push(small, as: "small:1", trusted)
+                try await Self.waitUntilReady("library/small:1", agent)
+            }
+        }
+    }
+
     private static func waitUntilReady(_ name: String, _ agent: PrivateAgent) async throws {
         let deadline = ContinuousClock.now + .seconds(120)
         var said = ""

@@ -53,20 +53,26 @@ enum TestImages {
         hooks: [String] = [],
         image: FilePath
     ) async throws {
+        try await tool(
+            "mmdebstrap",
+            ["--quiet", "--variant=essential", "--include=\(packages.joined(separator: ","))"] + withoutDocuments
+                + hooks.map { "--customize-hook=\($0)" } + ["bookworm", image.string] + (try packageSources())
+        )
+    }
+
+    /// Options of mmdebstrap for a system that is not to be read about.
+    static let withoutDocuments = ["doc", "locale", "man"].map { "--dpkgopt=path-exclude=/usr/share/\($0)/*" }
+
+    /// The files with the machine's own package sources, which mmdebstrap takes as they are.
+    static func packageSources() throws -> [String] {
         let lists = "/etc/apt/sources.list.d"
         let names =
             FileManager.default.fileExists(atPath: lists)
             ? try FileManager.default.contentsOfDirectory(atPath: lists).sorted() : []
-        let sources = (["/etc/apt/sources.list"] + names.map { "\(lists)/\($0)" }).filter { path in
+        return (["/etc/apt/sources.list"] + names.map { "\(lists)/\($0)" }).filter { path in
             (path.hasSuffix(".list") || path.hasSuffix(".sources"))
                 && FileManager.default.contents(atPath: path)?.isEmpty == false
         }
-        let excluded = ["doc", "locale", "man"].map { "--dpkgopt=path-exclude=/usr/share/\($0)/*" }
-        try await tool(
-            "mmdebstrap",
-            ["--quiet", "--variant=essential", "--include=\(packages.joined(separator: ","))"] + excluded
-                + hooks.map { "--customize-hook=\($0)" } + ["bookworm", image.string] + sources
-        )
     }
 
     /// Copies the shared libraries of a program, at their own paths.

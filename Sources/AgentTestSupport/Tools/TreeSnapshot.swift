@@ -1,21 +1,24 @@
-import AgentTestSupport
 import CXattr
 import Crypto
 import Foundation
 import Glibc
-import SystemPackage
+public import SystemPackage
 
 /// Everything that can be seen of a directory tree, a line a path, so that two trees can be compared.
-struct TreeSnapshot {
-    private(set) var lines: [String: String] = [:]
+public struct TreeSnapshot: Sendable {
+    /// What there is to say of each path, `/` being the root.
+    public private(set) var lines: [String: String] = [:]
 
-    init(of root: FilePath) throws {
+    /// Reads all of it.
+    ///
+    /// - Throws: `Errno` for what cannot be read.
+    public init(of root: FilePath) throws {
         var firstNames: [UInt: String] = [:]
         try visit(root.string, name: "/", firstNames: &firstNames)
     }
 
     /// What differs, for a message.
-    func differences(from other: TreeSnapshot) -> [String] {
+    public func differences(from other: TreeSnapshot) -> [String] {
         Set(lines.keys).union(other.lines.keys).sorted().compactMap { name in
             lines[name] == other.lines[name]
                 ? nil : "\(name): \(lines[name] ?? "missing") ≠ \(other.lines[name] ?? "missing")"
@@ -30,8 +33,8 @@ struct TreeSnapshot {
         line += " \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec) links \(status.st_nlink)"
         switch type {
         case S_IFREG:
-            line +=
-                " size \(status.st_size) \(SHA256.hash(data: try Data(contentsOf: URL(filePath: path))).description.suffix(64))"
+            let hash = SHA256.hash(data: try Data(contentsOf: URL(filePath: path))).description.suffix(64)
+            line += " size \(status.st_size) \(hash)"
         case S_IFLNK:
             var target = [UInt8](repeating: 0, count: 4096)
             let count = target.withUnsafeMutableBytes { buffer in
@@ -69,7 +72,11 @@ struct TreeSnapshot {
 }
 
 /// Mounts a root disk with the host's kernel while `body` runs.
-func withMounted<T>(_ disk: FilePath, in scratch: Scratch, _ body: (FilePath) async throws -> T) async throws -> T {
+public func withMounted<T>(
+    _ disk: FilePath,
+    in scratch: Scratch,
+    _ body: (FilePath) async throws -> T
+) async throws -> T {
     let point = scratch.appending("mnt-\(UUID().uuidString)")
     try FileManager.default.createDirectory(atPath: point.string, withIntermediateDirectories: true)
     try await tool("mount", ["-t", "erofs", "-o", "loop,ro", disk.string, point.string])

@@ -1,0 +1,79 @@
+import AgentTestSupport
+import Foundation
+import SystemPackage
+import Testing
+
+/// Images of real packages, from a registry to a root disk by an agent without any privilege.
+struct ImageIdentityTests {
+    @Test func disksOfDebianPackagesAreWhatUmociUnpacksAndBoot() async throws {
+        try await Scratch.with { scratch in
+            let layout = try await DebianImages.make(in: scratch)
+            try await DockerRegistry.with(scratch) { registry async throws in
+                let variables = ["INSECURE_REGISTRIES": registry.host]
+                try await PrivateAgent.with(variables, user: .plain) { agent async throws in
+                    for name in ["web", "database"] {
+                        try await Self.compare(name, of: layout, registry: registry, agent: agent, in: scratch)
+                    }
+                    try await agent.expect(
+                        "run",
+                        "-d",
+                        "--name",
+                        "app",
+                        "--memory",
+                        "512MB",
+                        "\(registry.host)/database:1",
+                        "sleep",
+                        "1000"
+                    )
+                    #expect(try await agent.expect("exec", "app", "python3", "-c", "print(6 * 7)") == "42")
+                    #expect(try await agent.expect("exec", "app", "busybox", "echo", "busy") == "busy")
+                    let postgres = "/usr/lib/postgresql/15/bin/postgres"
+                    #expect(try await agent.expect("exec", "app", postgres, "--version").contains("(PostgreSQL) 15"))
+                    #expect(try await agent.hypeman("exec", "app", "nginx", "-v").code == 127)
+                    try await agent.expect("rm", "-f", "app")
+                }
+            }
+        }
+    }
+
+    private static func compare(
+        _ name: String,
+        of layout: FilePath,
+        registry: DockerRegistry,
+        agent: PrivateAgent,
+        in scratch: Scratch
+    ) async throws {
+        try await tool(
+            "skopeo",
+            [
+                "copy", "--insecure-policy", "--dest-tls-verify=false", "oci:\(layout):\(name)",
+                "docker://\(registry.host)/\(name):1",
+            ]
+        )
+        let directory = agent.data.appending("disks")
+        func disks() throws -> Set<String> {
+            Set(try FileManager.default.contentsOfDirectory(atPath: directory.string))
+        }
+        let before = try disks()
+        try await agent.expect("pull", "\(registry.host)/\(name):1")
+        let new = try disks().subtracting(before)
+        #expect(new.count == 1)
+        let disk = directory.appending(try #require(new.first))
+        #expect(try await tool("stat", ["-c", "%u", disk.string]) == "\(ServiceUser.plain.number)\n")
+        try await tool("fsck.erofs", [disk.string])
+
+        let bundle = scratch.appending("unpacked-\(name)")
+        try await tool("umoci", ["unpack", "--image", "\(layout):\(name)", bundle.string])
+        let expected = try TreeSnapshot(of: bundle.appending("rootfs"))
+        let actual = try await withMounted(disk, in: scratch) { try TreeSnapshot(of: $0) }
+        try FileManager.default.removeItem(atPath: bundle.string)
+        let differences = actual.differences(from: expected)
+        #expect(differences.isEmpty, "\(name): \(differences.prefix(20).joined(separator: "\n"))")
+        // Nothing of it is vacuous: the packages are there, and what makes owners, rights and kinds of files.
+        #expect(actual.lines.count > 5_000)
+        #expect(actual.lines["/usr/bin/capable"]?.contains("links 2") == true)
+        #expect(actual.lines["/usr/bin/capable"]?.contains("security.capability=") == true)
+        #expect(actual.lines["/dev/odd"]?.hasPrefix("60640 0:0") == true)
+        #expect((actual.lines["/usr/sbin/nginx"] == nil) == (name == "database"))
+    }
+}
