@@ -65,7 +65,8 @@ dev: debug guest ## Run an agent in .dev/ and restart it when a source changes
 	@scripts/dev.sh
 
 .PHONY: gen-jwt
-gen-jwt: debug ## Print a token for the TCP API (USER_ID=…)
+gen-jwt: ## Print a token for the TCP API (USER_ID=…)
+	@$(MAKE) --no-print-directory debug >&2
 	@$(AGENT) gen-jwt --user-id "$${USER_ID:-test-user}"
 
 .PHONY: oapi-generate
