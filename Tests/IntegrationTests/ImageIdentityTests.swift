@@ -43,13 +43,7 @@ struct ImageIdentityTests {
         agent: PrivateAgent,
         in scratch: Scratch
     ) async throws {
-        try await tool(
-            "skopeo",
-            [
-                "copy", "--insecure-policy", "--dest-tls-verify=false", "oci:\(layout):\(name)",
-                "docker://\(registry.host)/\(name):1",
-            ]
-        )
+        try await registry.push(layout, as: "\(name):1", image: name)
         let directory = agent.data.appending("disks")
         func disks() throws -> Set<String> {
             Set(try FileManager.default.contentsOfDirectory(atPath: directory.string))

@@ -9,11 +9,12 @@ public struct DockerRegistry: Sendable {
     public var host: String { "127.0.0.1:\(port)" }
 
     /// Pushes the image of a layout with skopeo.
-    public func push(_ layout: FilePath, as name: String, options: [String] = []) async throws {
+    public func push(_ layout: FilePath, as name: String, options: [String] = [], image: String = "image") async throws
+    {
         try await tool(
             "skopeo",
             ["copy", "--insecure-policy", "--dest-tls-verify=false"] + options + [
-                "oci:\(layout):image", "docker://\(host)/\(name)",
+                "oci:\(layout):\(image)", "docker://\(host)/\(name)",
             ]
         )
     }

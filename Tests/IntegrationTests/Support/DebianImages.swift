@@ -20,19 +20,17 @@ enum DebianImages {
         func keep(_ name: String) async throws {
             try await tool("umoci", ["repack", "--refresh-bundle", "--image", "\(layout):\(name)", bundle.string])
         }
-        func inside(_ command: String...) async throws {
+        func inside(_ command: [String]) async throws {
             let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"]
             try await tool("chroot", [root.string, "env", "-i"] + environment + command)
         }
+        func inside(_ command: String...) async throws { try await inside(command) }
         func install(_ packages: String...) async throws {
             let options = ["-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"]
-            try await tool(
-                "chroot",
-                [root.string, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"]
-                    + ["LC_ALL=C", "apt-get", "install"] + options + packages
-            )
+            try await inside(["apt-get", "install"] + options + packages)
             try await inside("apt-get", "clean")
         }
+
         try await keep("base")
 
         try await install("nginx-light", "python3-minimal")
