@@ -17,8 +17,10 @@ import Testing
                 let (one, two) = ("\(relay.host)/one:1", "\(registry.host)/two:1")
                 let hosts = "\(relay.host),\(registry.host)"
                 try await PrivateAgent.with(["INSECURE_REGISTRIES": hosts]) { agent async throws in
-                    let pulls = [try agent.begin("pull", one), try agent.begin("pull", two)]
+                    // The second waits for the first, which has the only place.
+                    var pulls = [try agent.begin("pull", one)]
                     try await Self.wait("the pull stalls") { relay.isStalled }
+                    pulls.append(try agent.begin("pull", two))
                     try await Self.wait("both are known") {
                         let said = try await agent.expect("images")
                         return said.contains("pulling") && said.contains("pending")
