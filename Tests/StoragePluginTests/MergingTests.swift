@@ -1,5 +1,6 @@
 import AgentCore
 import AgentTestSupport
+import Foundation
 import StoragePlugin
 import SystemPackage
 import Testing
@@ -124,6 +125,61 @@ struct MergingTests {
             },
         ])
         #expect(Set(tree.keys) == ["/", "/a", "/b", "/b/child"])
+    }
+
+    /// Files of one directory follow one another in an archive; what their way leads to may change in between.
+    @Test(arguments: ["link", "whiteout", "opaque", "hard link"])
+    func wayThatChangesBetweenTwoFilesLeadsElsewhere(by change: String) async throws {
+        let tree = try await tree([
+            layer {
+                $0.directory("other")
+                $0.directory("a")
+                $0.directory("a/b")
+                $0.file("a/b/lower")
+            },
+            layer {
+                $0.file("a/b/first")
+                switch change {
+                case "link": $0.link("a", to: "other", type: "2")
+                case "whiteout": $0.file(".wh.a")
+                case "opaque": $0.file("a/.wh..wh..opq")
+                default:
+                    $0.file("plain")
+                    $0.link("a/b", to: "plain", type: "1")
+                    $0.directory("a/b")
+                }
+                $0.file("a/b/second")
+            },
+        ])
+        let names = Set(tree.keys).subtracting(["/", "/other", "/a"])
+        switch change {
+        case "link": #expect(names == ["/other/b", "/other/b/second"])
+        // They hide what lower layers have, not their own.
+        case "whiteout", "opaque": #expect(names == ["/a/b", "/a/b/first", "/a/b/second"])
+        default: #expect(names == ["/plain", "/a/b", "/a/b/second"])
+        }
+    }
+
+    @Test func tailsAreReadInAnotherOrderThanTheyCame() async throws {
+        // 6 MiB of tails, more than are kept in memory, in directories that take turns in the archive.
+        let files = (0..<3000).map { index in
+            (
+                name: "d\(index % 29)/f\(index)",
+                contents: [UInt8](repeating: UInt8(index % 251), count: 2000 + index % 90)
+            )
+        }
+        try await Scratch.with { scratch in
+            let tar = layer { tar in for file in files { tar.file(file.name, file.contents) } }
+            let archive = try await Layout.archive(try await Layout.make([tar], in: scratch), in: scratch)
+            let disk = try await scratch.storage().disk(from: archive)
+            try await tool("fsck.erofs", [disk.path.string])
+            let wrong = try await withMounted(disk.path, in: scratch) { root in
+                try files.filter { file in
+                    try [UInt8](Data(contentsOf: URL(filePath: "\(root)/\(file.name)"))) != file.contents
+                }
+            }
+            #expect(wrong.map(\.name) == [])
+        }
     }
 
     @Test func spaceOfReplacedFilesIsUsedAgain() async throws {

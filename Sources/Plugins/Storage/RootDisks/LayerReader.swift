@@ -24,10 +24,10 @@ struct LayerReader {
         defer { stream.close() }
         let reader = TarReader(stream)
         tree.beginLayer(index)
-        var current: TarEntry?
+        var current: [UInt8]?
         do {
             while let entry = try reader.next() {
-                current = entry
+                current = entry.name
                 try tree.apply(entry) { metadata in
                     try data.store(size: entry.size, attributesSize: metadata.attributesSize, from: reader)
                 }
@@ -35,7 +35,7 @@ struct LayerReader {
             }
             try reader.drain()
         } catch let failure as DecodingFailure {
-            let entry = current.map { ", entry \($0.printableName)" } ?? ""
+            let entry = current.map { ", entry \(TarEntry.printable($0))" } ?? ""
             throw invalid("\(name)\(entry): \(failure)")
         }
         guard let expected = layer.diffID, let digest = try stream.digest() else { return }

@@ -31,9 +31,12 @@ struct PAXRecords {
         }
     }
 
-    subscript(key: String) -> [UInt8]? { values[Array(key.utf8)] }
+    // Most members have no records: nothing is made or looked up for those.
+    subscript(key: String) -> [UInt8]? { values.isEmpty ? nil : values[Array(key.utf8)] }
 
-    var hasSparseFile: Bool { values.keys.contains { $0.starts(with: Array("GNU.sparse.".utf8)) } }
+    var hasSparseFile: Bool {
+        !values.isEmpty && values.keys.contains { $0.starts(with: "GNU.sparse.".utf8) }
+    }
 
     func size() throws -> Int? {
         guard let text = self["size"] else { return nil }
@@ -45,6 +48,7 @@ struct PAXRecords {
 
     /// Overrides what the header says.
     func apply(to entry: inout TarEntry) throws {
+        guard !values.isEmpty else { return }
         if let text = self["uid"] { entry.owner = try identifier(text, entry) }
         if let text = self["gid"] { entry.group = try identifier(text, entry) }
         if let text = self["mtime"] {
@@ -55,7 +59,7 @@ struct PAXRecords {
         }
         let attributes = values.filter { $0.key.starts(with: Self.attributePrefix) }
         entry.attributes = attributes.map { (Array($0.key.dropFirst(Self.attributePrefix.count)), $0.value) }
-            .sorted { $0.name.lexicographicallyPrecedes($1.name) }
+            .sorted { $0.name.isBytewiseBefore($1.name) }
     }
 
     private func identifier(_ text: [UInt8], _ entry: TarEntry) throws -> UInt32 {

@@ -7,17 +7,25 @@ struct TarHeader {
     /// - Throws: ``DecodingFailure`` if the checksum is wrong.
     init(_ bytes: [UInt8]) throws {
         self.bytes = bytes
+        let sums = bytes.withUnsafeBufferPointer { Self.sums($0[..<148]) &+ Self.sums($0[156...]) }
         // The checksum field counts as blanks; old writers summed signed bytes.
-        var unsigned: Int64 = 8 * 32
-        var signed: Int64 = 8 * 32
-        for (index, byte) in bytes.enumerated() where !(148..<156).contains(index) {
-            unsigned += Int64(byte)
-            signed += Int64(Int8(bitPattern: byte))
-        }
+        let unsigned = Int64(sums.x) + 8 * 32
+        let signed = unsigned - Int64(sums.y) * 256
         let expected = TarNumber.parse(bytes[148..<156])
         guard expected == unsigned || expected == signed else {
             throw DecodingFailure("a tar header has a wrong checksum")
         }
+    }
+
+    /// The sum of the bytes, and how many of them are negative as signed ones: a loop that compiles to vectors.
+    private static func sums(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> SIMD2<UInt32> {
+        var sum: UInt32 = 0
+        var negative: UInt32 = 0
+        for byte in UnsafeBufferPointer(rebasing: bytes) {
+            sum &+= UInt32(byte)
+            negative &+= UInt32(byte >> 7)
+        }
+        return SIMD2(sum, negative)
     }
 
     var typeFlag: UInt8 { bytes[156] }

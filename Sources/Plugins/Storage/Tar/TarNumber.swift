@@ -5,15 +5,19 @@ enum TarNumber {
     static func parse(_ field: ArraySlice<UInt8>) -> Int64? {
         guard let first = field.first else { return nil }
         if first & 0x80 != 0 { return parseBase256(field, first: first) }
-        var digits = field.drop { $0 == 32 }
-        if let end = digits.firstIndex(where: { $0 == 0 || $0 == 32 }) {
-            guard digits[end...].allSatisfy({ $0 == 0 || $0 == 32 }) else { return nil }
-            digits = digits[..<end]
-        }
         var number: Int64 = 0
-        for digit in digits {
-            guard (48...55).contains(digit), number < 1 << 59 else { return nil }
-            number = number << 3 | Int64(digit - 48)
+        var (isBegun, isOver) = (false, false)
+        for byte in field {
+            switch byte {
+            case 48...55:
+                guard !isOver, number < 1 << 59 else { return nil }
+                number = number << 3 | Int64(byte - 48)
+                isBegun = true
+            // Blanks may stand before the digits; behind a NUL there are none.
+            case 32: isOver = isOver || isBegun
+            case 0: isOver = true
+            default: return nil
+            }
         }
         return number
     }

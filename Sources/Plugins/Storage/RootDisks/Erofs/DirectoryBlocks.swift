@@ -10,15 +10,20 @@ struct DirectoryBlocks {
 
     let entries: [Entry]
     let size: Int
+    /// How many of the children are directories.
+    let directories: Int
 
     /// - Parameters:
     ///   - directory: The directory.
     ///   - node: Its own node, for `.`; its parent's is `..`, and the root is its own parent.
     init(_ directory: Directory, node: Node) {
-        var entries = directory.children.map { Entry(name: $0.key, node: $0.value.node) }
+        var entries: [Entry] = []
+        entries.reserveCapacity(directory.children.count + 2)
+        for (name, child) in directory.children { entries.append(Entry(name: name, node: child.node)) }
+        directories = entries.reduce(0) { $1.node.directory == nil ? $0 : $0 + 1 }
         entries.append(Entry(name: [46], node: node))
         entries.append(Entry(name: EntryPath.parent, node: directory.parent?.node ?? node))
-        entries.sort { $0.name.lexicographicallyPrecedes($1.name) }
+        entries.sort { $0.name.isBytewiseBefore($1.name) }
         self.entries = entries
         var full = 0
         var used = 0

@@ -9,14 +9,11 @@ import SystemPackage
 /// So nothing of a file stays in memory, and nothing is written twice but the tails.
 final class ErofsDataArea {
     let disk: DiskOutput
-    private let spool: FileDescriptor
+    private let tails: TailSpool
     private let path: FilePath
     private let limit: ByteSize
     private let budget: StorageBudget?
     private var allocator = BlockAllocator(start: 1)
-    private var spoolBuffer: [UInt8] = []
-    private var spooled = 0
-    private var window: (offset: Int, bytes: [UInt8]) = (0, [])
 
     /// The first block behind everything.
     var end: Int { allocator.end }
@@ -30,35 +27,16 @@ final class ErofsDataArea {
         self.path = path
         self.limit = limit
         self.budget = budget
-        let (disk, spool) = try Files.translating("cannot make \(path)") {
-            let disk = try FileDescriptor.open(
+        let descriptor = try Files.translating("cannot make \(path)") {
+            try FileDescriptor.open(
                 path,
                 .readWrite,
                 options: [.create, .exclusiveCreate, .closeOnExec],
                 permissions: [.ownerReadWrite]
             )
-            let spoolPath = FilePath(path.string + ".tails")
-            do {
-                let spool = try FileDescriptor.open(
-                    spoolPath,
-                    .readWrite,
-                    options: [.create, .exclusiveCreate, .closeOnExec],
-                    permissions: [.ownerReadWrite]
-                )
-                // It goes with the descriptor, also over `kill -9`.
-                unlink(spoolPath.string)
-                return (disk, spool)
-            } catch {
-                close(disk.rawValue)
-                throw error
-            }
         }
-        self.disk = DiskOutput(disk, path: path)
-        self.spool = spool
-    }
-
-    deinit {
-        close(spool.rawValue)
+        disk = DiskOutput(descriptor, path: path)
+        tails = try TailSpool(FilePath(path.string + ".tails"))
     }
 
     /// Room for `count` blocks that the caller fills.
@@ -93,7 +71,7 @@ final class ErofsDataArea {
             size: size,
             start: try allocate(blocks),
             blocks: blocks,
-            tail: isInline ? spooled + spoolBuffer.count : nil
+            tail: isInline ? tails.end : nil
         )
         let inBlocks = isInline ? size - tail : size
         var done = 0
@@ -105,7 +83,7 @@ final class ErofsDataArea {
                 let bytes = UnsafeRawBufferPointer(rebasing: piece[..<direct])
                 try writeLeavingHoles(bytes, at: contents.start * blockSize + done)
             }
-            if direct < piece.count { try spool(UnsafeRawBufferPointer(rebasing: piece[direct...])) }
+            if direct < piece.count { try tails.append(UnsafeRawBufferPointer(rebasing: piece[direct...])) }
             done += piece.count
         }
         if !isInline, tail > 0 {
@@ -148,40 +126,10 @@ final class ErofsDataArea {
         try disk.write(bytes, at: offset)
     }
 
-    private func spool(_ bytes: UnsafeRawBufferPointer) throws {
-        spoolBuffer.append(contentsOf: bytes)
-        if spoolBuffer.count >= 256 << 10 { try flushSpool() }
-    }
-
-    private func flushSpool() throws {
-        try Files.translating("cannot write the tails of \(path)") {
-            try spoolBuffer.withUnsafeBytes { try Files.write($0, to: spool, at: spooled) }
-        }
-        spooled += spoolBuffer.count
-        spoolBuffer.removeAll(keepingCapacity: true)
-    }
-
-    /// A tail that was stored before.
-    func tail(of contents: FileContents) throws -> ArraySlice<UInt8> {
-        guard let offset = contents.tail else { return [] }
-        if !spoolBuffer.isEmpty { try flushSpool() }
-        let count = contents.tailSize
-        if offset < window.offset || offset + count > window.offset + window.bytes.count {
-            window.offset = offset
-            window.bytes = try Files.translating("cannot read the tails of \(path)") {
-                try Array(unsafeUninitializedCapacity: 256 << 10) { buffer, filled in
-                    filled = try spool.read(
-                        fromAbsoluteOffset: Int64(offset),
-                        into: UnsafeMutableRawBufferPointer(buffer)
-                    )
-                }
-            }
-        }
-        let start = offset - window.offset
-        guard start + count <= window.bytes.count else {
-            throw AgentError(.internal, "the tails of \(path) are incomplete")
-        }
-        return window.bytes[start..<start + count]
+    /// Hands over a tail that was stored before.
+    func withTail(of contents: FileContents, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        guard let offset = contents.tail else { return }
+        try tails.read(at: offset, count: contents.tailSize, body)
     }
 
     /// Gives the blocks of files that upper layers replaced back to the host.

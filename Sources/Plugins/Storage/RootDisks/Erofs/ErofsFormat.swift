@@ -70,6 +70,8 @@ struct ErofsEncoder {
 
     mutating func append(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
 
+    mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+
     mutating func appendZeros(_ count: Int) { bytes.append(contentsOf: repeatElement(0, count: count)) }
 }
 

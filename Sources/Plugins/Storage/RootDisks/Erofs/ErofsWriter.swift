@@ -50,11 +50,18 @@ struct ErofsWriter {
     /// The time that compact inodes share, as they have no room for one of their own.
     private func commonestTime() -> FileTime {
         var counts: [FileTime: Int] = [:]
+        // Neighbours often have the same: they are counted together.
+        var run = (time: tree.root.modified, count: 0)
         func visit(_ node: Node) {
-            counts[node.modified, default: 0] += 1
+            if node.modified != run.time {
+                counts[run.time, default: 0] += run.count
+                run = (node.modified, 0)
+            }
+            run.count += 1
             for child in node.directory?.children.values ?? [:].values { visit(child.node) }
         }
         visit(tree.root)
+        counts[run.time, default: 0] += run.count
         let best = counts.max { left, right in
             (left.value, right.key.seconds, right.key.nanoseconds) < (
                 right.value, left.key.seconds, left.key.nanoseconds
@@ -81,7 +88,10 @@ struct ErofsWriter {
             size = target.count
             (tail, union) = try layOutBlocks(of: node, size: size)
         case .directory(let directory):
+            // From here on the names are needed in their order only.
             let blocks = DirectoryBlocks(directory, node: node)
+            directory.blocks = blocks
+            directory.children = [:]
             size = blocks.size
             (tail, union) = try layOutBlocks(of: node, size: size)
             children = blocks.entries
@@ -117,7 +127,7 @@ struct ErofsWriter {
     /// `st_nlink`; a directory has one from its parent, its own `.`, and the `..` of each directory in it.
     private func links(of node: Node) -> Int {
         guard let directory = node.directory else { return node.links }
-        return directory.children.values.reduce(2) { $1.node.directory == nil ? $0 : $0 + 1 }
+        return 2 + (directory.blocks?.directories ?? 0)
     }
 
     // MARK: Writing
@@ -140,38 +150,39 @@ struct ErofsWriter {
     /// The contents of a directory or link in blocks, the last one unpadded.
     private func forEachBlock(of node: Node, _ body: ([UInt8]) throws -> Void) throws {
         switch node.payload {
-        case .directory(let directory): try DirectoryBlocks(directory, node: node).forEachBlock(body)
+        case .directory(let directory): try directory.blocks?.forEachBlock(body)
         case .symbolicLink(let target): try body(target)
         default: break
         }
     }
 
-    private func tail(of inode: InodeLayout) throws -> [UInt8] {
-        guard inode.inlineSize > 0 else { return [] }
-        if case .file(let contents) = inode.node.payload { return Array(try data.tail(of: contents)) }
+    private func appendTail(of inode: InodeLayout, to encoder: inout ErofsEncoder) throws {
+        guard inode.inlineSize > 0 else { return }
+        if case .file(let contents) = inode.node.payload {
+            return try data.withTail(of: contents) { encoder.append($0) }
+        }
         var last: [UInt8] = []
         try forEachBlock(of: inode.node) { last = $0 }
-        return last
+        encoder.append(last)
     }
 
     private func writeInodes(at metadataStart: Int) throws {
         let start = metadataStart * ErofsFormat.blockSize
-        var buffer: [UInt8] = []
+        var encoder = ErofsEncoder()
         var written = 0
         func flush() throws {
-            try buffer.withUnsafeBytes { try data.write($0, at: start + written) }
-            written += buffer.count
-            buffer.removeAll(keepingCapacity: true)
+            try encoder.bytes.withUnsafeBytes { try data.write($0, at: start + written) }
+            written += encoder.bytes.count
+            encoder.removeAll()
         }
         for (index, inode) in inodes.enumerated() {
             if index % 1024 == 0 { try cancellation.check() }
             let position = Int(inode.node.number) * ErofsFormat.slotSize
-            if buffer.count >= 1 << 20 { try flush() }
-            buffer.append(contentsOf: repeatElement(0, count: position - written - buffer.count))
-            buffer.append(
-                contentsOf: inode.encode(links: links(of: inode.node), index: UInt32(truncatingIfNeeded: index + 1))
-            )
-            buffer.append(contentsOf: try tail(of: inode))
+            if encoder.bytes.count >= 1 << 20 { try flush() }
+            encoder.appendZeros(position - written - encoder.bytes.count)
+            let links = links(of: inode.node)
+            inode.encode(links: links, index: UInt32(truncatingIfNeeded: index + 1), into: &encoder)
+            try appendTail(of: inode, to: &encoder)
         }
         try flush()
     }

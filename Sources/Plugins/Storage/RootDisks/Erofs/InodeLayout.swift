@@ -18,9 +18,8 @@ struct InodeLayout {
     /// - Parameters:
     ///   - links: `st_nlink`.
     ///   - index: The number that 32-bit programs see.
-    /// - Returns: What stands before the tail.
-    func encode(links: Int, index: UInt32) -> [UInt8] {
-        var encoder = ErofsEncoder()
+    ///   - encoder: Takes what stands before the tail.
+    func encode(links: Int, index: UInt32, into encoder: inout ErofsEncoder) {
         // i_format: bit 0 is the inode's form, the layout starts at bit 1.
         encoder.append((isCompact ? 0 : 1) | layout.rawValue << 1)
         encoder.append(UInt16(node.attributes.isEmpty ? 0 : (node.attributesSize - 12) / 4 + 1))
@@ -53,6 +52,5 @@ struct InodeLayout {
             for attribute in node.attributes { attribute.encode(into: &entries) }
             encoder.append(entries)
         }
-        return encoder.bytes
     }
 }

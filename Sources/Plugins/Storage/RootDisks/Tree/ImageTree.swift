@@ -15,6 +15,11 @@ final class ImageTree {
     private var layer = 0
     private var entries = 0
     private var metadata = 0
+    /// The way to the last entry's directory as the archive writes it, and where it led.
+    ///
+    /// Archives list files directory by directory, so that most ways need not be walked. Forgotten when anything goes
+    /// that a way can lead through.
+    private var recent: (path: [UInt8], directory: Directory)?
 
     /// - Parameters:
     ///   - limits: What an image may ask of this host.
@@ -38,6 +43,10 @@ final class ImageTree {
     /// - Throws: ``DecodingFailure`` if there is something wrong with the entry.
     func apply(_ entry: TarEntry, store: (Node.Metadata) throws -> FileContents) throws {
         try count(entry)
+        let nameStart = EntryPath.ordinaryNameStart(in: entry.name)
+        if let nameStart, let recent, entry.name[..<nameStart].elementsEqual(recent.path) {
+            return try apply(entry, as: Array(entry.name[nameStart...]), in: recent.directory, store: store)
+        }
         let components = try EntryPath.components(entry.name)
         guard let name = components.last else {
             guard entry.kind == .directory else { throw DecodingFailure("the root is not a directory") }
@@ -46,6 +55,16 @@ final class ImageTree {
         }
         if try applyMark(name, in: components.dropLast()) { return }
         guard let parent = try directory(components.dropLast(), of: entry, creating: true) else { return }
+        if let nameStart { recent = (Array(entry.name[..<nameStart]), parent) }
+        try apply(entry, as: name, in: parent, store: store)
+    }
+
+    private func apply(
+        _ entry: TarEntry,
+        as name: [UInt8],
+        in parent: Directory,
+        store: (Node.Metadata) throws -> FileContents
+    ) throws {
         if entry.kind == .hardLink {
             try put(try target(of: entry), at: name, in: parent)
         } else if entry.kind == .directory, let existing = parent.children[name], existing.node.directory != nil {
@@ -112,8 +131,8 @@ final class ImageTree {
     private func put(_ node: Node, at name: [UInt8], in parent: Directory) throws {
         // Counted first: the new link may be to something below what it replaces.
         node.links += 1
-        if let existing = parent.children[name] { remove(existing.node) }
-        parent.children[name] = Directory.Child(node: node, layer: layer)
+        let child = Directory.Child(node: node, layer: layer)
+        if let existing = parent.children.updateValue(child, forKey: name) { remove(existing.node) }
         touch(parent)
     }
 
@@ -237,6 +256,7 @@ extension ImageTree {
     /// Takes one name from a node, and all of a directory's.
     private func remove(_ node: Node) {
         node.links -= 1
+        if case .file = node.payload {} else { recent = nil }
         switch node.payload {
         case .directory(let directory):
             for (_, child) in directory.sortedChildren { remove(child.node) }

@@ -102,6 +102,8 @@ final class Directory {
     unowned(unsafe) private(set) var node: Node?
     let depth: Int
     var children: [[UInt8]: Child] = [:]
+    /// What they become in the disk, once that is laid out.
+    var blocks: DirectoryBlocks?
     /// The layer that last put something here or below.
     var touchedBy = -1
     /// The layer that last hid what those below it had put here: there is nothing left for it to hide.
@@ -114,7 +116,7 @@ final class Directory {
 
     /// By name: what becomes free in a dictionary's order, which is another each time, would be used again in that order.
     var sortedChildren: [(key: [UInt8], value: Child)] {
-        children.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+        children.sorted { $0.key.isBytewiseBefore($1.key) }
     }
 
     func belongs(to node: Node) { self.node = node }
