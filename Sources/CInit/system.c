@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/random.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -144,4 +147,24 @@ uint64_t hypeman_uptime_microseconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_BOOTTIME, &time);
     return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+int hypeman_set_time(int64_t unix_nanoseconds) {
+    struct timespec time = {.tv_sec = unix_nanoseconds / 1000000000, .tv_nsec = unix_nanoseconds % 1000000000};
+    return RESULT(clock_settime(CLOCK_REALTIME, &time));
+}
+
+int hypeman_seed_random(const void *bytes, size_t length) {
+    enum { LIMIT = 512 };
+    _Alignas(struct rand_pool_info) unsigned char pool[sizeof(struct rand_pool_info) + LIMIT] = {0};
+    if (length > LIMIT) return -EINVAL;
+    struct rand_pool_info info = {.entropy_count = (int)length * 8, .buf_size = (int)length};
+    memcpy(pool, &info, sizeof info);
+    memcpy(pool + sizeof info, bytes, length);
+    int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int result = ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? -errno : 0;
+    close(fd);
+    explicit_bzero(pool, sizeof pool);
+    return result;
 }

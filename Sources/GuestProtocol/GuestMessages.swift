@@ -10,6 +10,8 @@ public enum GuestProtocolVersion {
 public enum GuestFeature {
     /// Input for the program, see `GuestRoute.attach`.
     public static let attach = "attach"
+    /// News after a standstill, see `GuestRoute.wakeUp`.
+    public static let wakeUp = "wake-up"
 }
 
 /// The answer to the host's first request in a session.
@@ -135,5 +137,18 @@ public struct GuestOutput: Sendable, Hashable {
         self.offset = offset
         self.uptimeMicroseconds = uptimeMicroseconds
         self.bytes = bytes
+    }
+}
+
+/// What a guest must learn once its vCPUs have stood still, or after it was taken up from a snapshot.
+public struct GuestWakeUp: Codable, Sendable, Hashable {
+    /// The time now: nanoseconds since 1970-01-01 00:00 UTC.
+    public var unixNanoseconds: Int
+    /// Random bytes for the kernel's pool, which is seeded anew with them at once: none after a mere pause.
+    public var entropy: [UInt8]
+
+    public init(unixNanoseconds: Int, entropy: [UInt8] = []) {
+        self.unixNanoseconds = unixNanoseconds
+        self.entropy = entropy
     }
 }

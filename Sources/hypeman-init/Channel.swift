@@ -22,7 +22,8 @@ struct Channel {
         try BootFailure.check(port, "cannot open the channel's port \(path)")
         let agent = GuestAgent(
             configuration: configuration,
-            eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next()
+            eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
+            awakening: .kernel
         )
         let idle = idle
         self.agent = agent

@@ -44,6 +44,21 @@ struct StorageConformanceTests {
         }
     }
 
+    private func withSnapshots(_ body: (SnapshotStoreConformance) async throws -> Void) async throws {
+        try await Scratch.with { scratch in
+            let (root, configuration) = (
+                try scratch.storage().configuration.dataDirectory.appending("double"),
+                try scratch.storage().configuration
+            )
+            try await body(SnapshotStoreConformance { InMemorySnapshots(root: root) })
+            try await body(SnapshotStoreConformance { try DirectorySnapshotStore(configuration: configuration) })
+        }
+    }
+
+    @Test func committedSnapshotIsThere() async throws { try await withSnapshots { try await $0.committedIsThere() } }
+    @Test func damagedSnapshotIsNamed() async throws { try await withSnapshots { try await $0.damageIsNamed() } }
+    @Test func leftoversOfSnapshotsGo() async throws { try await withSnapshots { try await $0.leftoversGo() } }
+
     @Test func overlayIsMadeOnce() async throws { try await withDisks { try await $0.overlayIsMadeOnce() } }
     @Test func configurationDiskIsReplaced() async throws {
         try await withDisks { try await $0.configurationDiskIsReplaced() }

@@ -13,6 +13,11 @@ public protocol DiskStore: Sendable {
     /// - Returns: Its path, which is the same each time.
     func writeConfigurationDisk(for instance: InstanceID, contents: [UInt8]) async throws -> FilePath
 
+    /// What tells whether an instance's writable disk was written to meanwhile: size and time of the last change.
+    ///
+    /// - Throws: ``AgentError`` `invalidState` `disk_missing` if there is none.
+    func fingerprint(of instance: InstanceID) async throws -> DiskFingerprint
+
     /// The host bytes that an instance's disks really take.
     func usage(of instance: InstanceID) async throws -> ByteSize
 
@@ -21,4 +26,16 @@ public protocol DiskStore: Sendable {
 
     /// The instances that have a directory here, for reconciling.
     func instances() async throws -> [InstanceID]
+}
+
+/// What a writable disk looks like from outside; another value means that it was changed.
+public struct DiskFingerprint: Sendable, Hashable, Codable {
+    public var size: ByteSize
+    /// Of the last change, since 1970-01-01 00:00 UTC.
+    public var modifiedNanoseconds: Int
+
+    public init(size: ByteSize, modifiedNanoseconds: Int) {
+        self.size = size
+        self.modifiedNanoseconds = modifiedNanoseconds
+    }
 }

@@ -31,6 +31,13 @@ public protocol GuestChannel: Sendable {
     /// - Throws: `invalidState` if the program does not run, `unavailable` if the connection is lost.
     func signalProgram(_ signal: Int?) async throws
 
+    /// Tells a guest that its vCPUs stood still, or that it was taken up from a snapshot: what time it is now, and
+    /// other random numbers.
+    ///
+    /// - Throws: `notSupported` if the guest is too old to know of it, `unavailable` if the connection is lost or what was
+    ///   asked could not be done in the guest.
+    func wakeUp(_ news: GuestWakeUp) async throws
+
     /// Starts a command.
     ///
     /// - Throws: `unavailable` if the connection is lost, `invalidArgument` if the guest refuses the request,

@@ -23,6 +23,25 @@ public protocol HypervisorDriver: Sendable {
     /// - Throws: ``AgentError``; `unavailable` when the VMM is missing or refuses, with its own words.
     func start(_ machine: MachineDescription, session: String) async throws -> any VirtualMachine
 
+    /// Takes up a machine where ``VirtualMachine/snapshot(to:)`` saved it; its vCPUs stand still when this returns, and
+    /// ``VirtualMachine/resume()`` lets them run. No event is reported of either.
+    ///
+    /// The directory is only read: as long as the machine has not run, and its disks are as they were, the snapshot
+    /// is as good as before. On an error, and when cancelled, nothing is left: no process, no socket.
+    ///
+    /// - Parameters:
+    ///   - machine: As it was saved; only paths, the TAP device, and the instance of a copy may be others.
+    ///   - directory: Where it was saved.
+    ///   - session: The session secret of the guest in it.
+    /// - Returns: The live machine, its event stream not yet consumed.
+    /// - Throws: As ``start(_:session:)``; `notSupported` where ``HypervisorCapabilities/snapshot`` is false;
+    ///   `invalidState` `snapshot_unreadable`, with the VMM's own words, if what was saved cannot be taken up.
+    func restore(
+        _ machine: MachineDescription,
+        from directory: SnapshotDirectory,
+        session: String
+    ) async throws -> any VirtualMachine
+
     /// Finds a machine that this kind of driver started, perhaps in an earlier life of the agent.
     ///
     /// - Returns: nil if that process is gone; another process with the same number does not count.
@@ -63,6 +82,15 @@ public protocol VirtualMachine: AnyObject, Sendable {
     func pause() async throws
     /// Lets the vCPUs run again. Idempotent.
     func resume() async throws
+    /// Saves the memory and the devices' state, not the disks; the vCPUs must stand still, and do so afterwards, also
+    /// after an error.
+    ///
+    /// What was written is on disk when this returns. Other controls wait for it, ``kill()`` does not.
+    ///
+    /// - Parameter directory: Exists and is empty; after an error its owner removes what is in it.
+    /// - Throws: `notSupported` where ``HypervisorCapabilities/snapshot`` is false; `invalidState` if the vCPUs run, or
+    ///   the machine has exited; `storageFull`.
+    func snapshot(to directory: SnapshotDirectory) async throws
     /// Presses the power button: a guest that listens shuts down.
     func pressPowerButton() async throws
     /// Ends the VMM at once. Idempotent; ``MachineEvent/exited(_:)`` follows.

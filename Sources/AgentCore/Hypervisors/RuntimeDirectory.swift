@@ -7,3 +7,9 @@ public struct RuntimeDirectory: Sendable, Hashable {
     public var path: FilePath
     public init(path: FilePath) { self.path = path }
 }
+
+/// The directory that one machine is saved in.
+public struct SnapshotDirectory: Sendable, Hashable {
+    public var path: FilePath
+    public init(path: FilePath) { self.path = path }
+}

@@ -53,6 +53,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
     @FalseIfAbsent public var terminal: Bool
     /// Whether the program's stdin stays open for whoever attaches.
     @FalseIfAbsent public var openStandardInput: Bool
+    /// When it is started again after its end; nil, as in what an older release wrote, is never.
+    public var restartPolicy: RestartPolicy?
 
     public init(
         name: InstanceName,
@@ -72,7 +74,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         bandwidth: BandwidthLimits = BandwidthLimits(),
         publishedPorts: [PublishedPort] = [],
         terminal: Bool = false,
-        openStandardInput: Bool = false
+        openStandardInput: Bool = false,
+        restartPolicy: RestartPolicy? = nil
     ) {
         self.name = name
         self.image = image
@@ -92,6 +95,7 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         self.publishedPorts = publishedPorts
         self.terminal = terminal
         self.openStandardInput = openStandardInput
+        self.restartPolicy = restartPolicy
     }
 }
 
@@ -151,6 +155,14 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var hypervisor: HypervisorName?
     /// What the driver needs to find the VMM again; nil when none runs.
     public var machine: MachineRecord?
+    /// What the machine that runs was made as; nil when none runs.
+    public var description: MachineDescription?
+    /// Its memory on disk, in Standby and on the way there and back; nil otherwise.
+    public var standby: InstanceStandby?
+    /// When it is started again by its policy; nil if it is not going to be.
+    public var nextRestart: Date?
+    /// How often in a row it was started again by its policy; nil means never.
+    private var restartCount: Int?
     /// Its place on the network, from creation to deletion; nil without a network.
     public var attachment: NetworkAttachment?
     /// How long the phases of the last start took.
@@ -161,6 +173,12 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var revision: Int
 
     public var name: InstanceName { specification.name }
+
+    /// How often it was started again by its policy since somebody started it, or since a run that was long enough.
+    public var restarts: Int {
+        get { restartCount ?? 0 }
+        set { restartCount = newValue == 0 ? nil : newValue }
+    }
 
     /// Its connection to the network, nil without one.
     public var endpoint: NetworkEndpoint? {
@@ -190,6 +208,9 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
 /// What is to become of an instance.
 public enum DesiredState: String, Sendable, Codable {
     case running
+    /// Its vCPUs stand still until somebody asks for the contrary.
+    case paused
+    case standby
     case stopped
     case deleted
 }

@@ -10,6 +10,7 @@ struct InstanceContext: Sendable {
     let images: ImagesService
     let imageStore: any ImageStore
     let disks: any DiskStore
+    let snapshots: any SnapshotStore
     let logs: any InstanceLogs
     let network: InstancesNetwork
     let hypervisors: HypervisorSelection

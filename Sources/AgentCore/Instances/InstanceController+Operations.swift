@@ -5,7 +5,7 @@ import SystemPackage
 
 extension InstanceController {
     /// The journal entry of an instance's machine: the directory tells what to look for after a crash.
-    private var machineResource: HostResource {
+    var machineResource: HostResource {
         HostResource(owner: id, kind: .machine, value: context.runtime.path(of: id).string)
     }
 
@@ -14,7 +14,10 @@ extension InstanceController {
     /// How long a start may take until the VMM runs; generous, since the host may be busy.
     private static let startDeadline = Duration.seconds(60)
     /// How long a killed VMM may take to be gone.
-    private static let killDeadline = Duration.seconds(20)
+    static let killDeadline = Duration.seconds(20)
+    /// How long a stop waits for a guest that does not answer at present: the agent was just started, or the connection
+    /// was lost.
+    private static let answerDeadline = Duration.seconds(5)
     /// How long a guest whose program was killed may take to write its disks back and power off.
     private static let powerOffDeadline = Duration.seconds(10)
 
@@ -23,13 +26,19 @@ extension InstanceController {
     /// Starts the machine; returns when the VMM runs.
     ///
     /// On an error nothing of the start is left.
-    func start(_ request: StartInstanceRequest) async throws {
+    ///
+    /// - Parameter request: nil if it is the restart policy that starts it.
+    /// - Throws: What the start failed of; `invalidState` if the state does not allow one.
+    func start(_ request: StartInstanceRequest?) async throws {
         if instance.state == .shutdown {
             _ = try await wait(within: Self.powerOffDeadline) { $0.state != .shutdown }
         }
         if instance.state == .stopped || instance.state == .created { try await settleOnNetwork() }
         let resources = [machineResource, diskResource] + (instance.endpoint.map { [$0.resource] } ?? [])
-        try await apply(.startRequested(request), with: resources.map(StateChange.recordResource))
+        try await apply(
+            request.map(InstanceTransition.startRequested) ?? .restartRequested,
+            with: resources.map(StateChange.recordResource)
+        )
         do {
             try await withDeadline(
                 Self.startDeadline,
@@ -47,7 +56,7 @@ extension InstanceController {
     }
 
     /// Sees that the instance's address is one of the agent's network.
-    private func settleOnNetwork() async throws {
+    func settleOnNetwork() async throws {
         guard let (attachment, change) = try context.network.replacement(for: instance) else { return }
         let former = instance.attachment?.address
         try await apply(.placed(attachment), with: [change])
@@ -116,7 +125,7 @@ extension InstanceController {
         let machine = try await driver.start(description, session: session)
         endPhase(.machine)
         do {
-            try await apply(.machineStarted(machine.record, phases: phases))
+            try await apply(.machineStarted(machine.record, description, phases: phases))
             // A start that was given up at its deadline may still come this far.
             guard instance.machine == machine.record else { throw CancellationError() }
         } catch {
@@ -126,7 +135,7 @@ extension InstanceController {
         watch(machine)
     }
 
-    private func attach(_ endpoint: NetworkEndpoint) async throws {
+    func attach(_ endpoint: NetworkEndpoint) async throws {
         try await connecting.withTurn {
             // A start that was given up attaches nothing after what it made was removed.
             try Task.checkCancellation()
@@ -211,7 +220,13 @@ extension InstanceController {
     /// Brings the instance to Stopped: the program's stop signal, the power button where init isn't ours, the kill.
     func stop(_ request: StopInstanceRequest) async throws {
         try await apply(.stopRequested)
+        if instance.state == .standby { return await giveUpStandby() }
         guard let run, instance.state != .stopped else { return }
+        // Who stands still does not see a signal.
+        if instance.state == .paused { await goOn(run.machine) }
+        if instance.state == .running, channel == nil {
+            try await awaitChannel(within: min(Self.answerDeadline, request.signalDeadline))
+        }
         if await signalProgram(nil), try await isStopped(within: request.signalDeadline) { return }
         if instance.state == .running, await pressPowerButton(run.machine),
             try await isStopped(within: request.powerButtonDeadline)
@@ -261,6 +276,7 @@ extension InstanceController {
     func delete() async throws {
         guard context.directory.get(id) != nil else { return }
         try await apply(.deleteRequested)
+        restartTimer?.cancel()
         if let run {
             await observe(.killing(.killed, "the instance was deleted"))
             await run.machine.kill()
@@ -277,6 +293,7 @@ extension InstanceController {
         }
         // The address is not free for another while the device may still carry it.
         if isStillAttached { _ = try await detach() }
+        if let standby = instance.standby { try await context.snapshots.remove(standby.snapshot) }
         try await context.disks.remove(id)
         try await context.logs.remove(id)
         let resources = [machineResource, diskResource] + (instance.endpoint.map { [$0.resource] } ?? [])

@@ -54,6 +54,7 @@ extension InstanceController {
             await observe(.killing(.machineDied, "the guest's kernel panicked; its last words are in the console log"))
             await machine.kill()
         case .exited(let exit):
+            await settleStandby()
             await observe(.machineExited(exit))
             return true
         }
@@ -168,6 +169,7 @@ extension InstanceController {
         while !Task.isCancelled {
             do {
                 let channel = try await machine.openGuestChannel()
+                await wake(channel)
                 self.channel = channel
                 failures = 0
                 await observe(.guestAnswered(after: ContinuousClock.now - began))
@@ -284,7 +286,7 @@ extension InstanceController {
     /// Waits for the next conversation with the guest: the agent was started anew, or its connection was lost.
     ///
     /// Returns at the deadline, too, and when the instance does not run any more.
-    private func awaitChannel(within patience: Duration) async throws {
+    func awaitChannel(within patience: Duration) async throws {
         let opening = channelOpening
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await opening.wait() }

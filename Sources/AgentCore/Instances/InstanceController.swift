@@ -32,6 +32,10 @@ actor InstanceController {
     private(set) var channelOpening = OneShot<Void>()
     /// How often its machine came to stand still for want of room on the host's disk, since it last went on.
     var shortages = 0
+    /// What the guest has to be told before anything else, since its machine stood still.
+    var standstill: Standstill?
+    /// Waits for the time at which the restart policy starts it again.
+    var restartTimer: Task<Void, Never>?
     /// Attaching and detaching, one after the other.
     let connecting = FairSemaphore(width: 1)
     /// Whether the last detach failed.
@@ -110,8 +114,10 @@ actor InstanceController {
             if let error = next.instance.stateError { metadata["error"] = "\(error)" }
             logger.info("instance state", metadata: metadata)
         }
+        let isRestartMoved = next.instance.nextRestart != instance.nextRestart
         machine = next
         context.directory.update(next.instance)
+        if isRestartMoved { scheduleRestart() }
     }
 
     // MARK: Operations
@@ -193,6 +199,7 @@ actor InstanceController {
 
     /// Ends the watch over the machine without touching the machine: the agent stops, the VM does not.
     func letGo() async {
+        restartTimer?.cancel()
         for operation in operations.values { operation.task.cancel() }
         for operation in operations.values { _ = await operation.task.result }
         run?.watch.cancel()

@@ -28,11 +28,20 @@ public struct CreateInstanceRequest: Sendable, Hashable {
     public var bandwidth = BandwidthLimits()
     /// Ports of the host that lead to the instance; they need a network.
     public var publishedPorts: [PublishedPort] = []
+    /// When it is started again after its end.
+    public var restartPolicy = RestartPolicy(mode: .never)
 
     public init(name: InstanceName, image: ImageReference) {
         self.name = name
         self.image = image
     }
+}
+
+/// What may be changed of an instance in any state; nil leaves it as it is.
+public struct UpdateInstanceRequest: Sendable, Hashable {
+    public var restartPolicy: RestartPolicy?
+
+    public init(restartPolicy: RestartPolicy? = nil) { self.restartPolicy = restartPolicy }
 }
 
 /// What a start may change of an instance; nil leaves it as it was.

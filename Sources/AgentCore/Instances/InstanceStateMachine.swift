@@ -9,7 +9,7 @@ public enum InstanceTransition: Sendable, Hashable {
     /// It has another place on the network than before.
     case placed(NetworkAttachment)
     /// Its VMM runs.
-    case machineStarted(MachineRecord, phases: [StartPhase: Duration])
+    case machineStarted(MachineRecord, MachineDescription, phases: [StartPhase: Duration])
     /// The start did not get as far as a running VMM, and what it made is gone again.
     case startFailed(String)
     /// The guest answers on its channel, this long after the VMM ran.
@@ -24,6 +24,24 @@ public enum InstanceTransition: Sendable, Hashable {
     case killing(InstanceExit.Reason, String?)
     case paused
     case resumed
+    /// It is to stand still until somebody asks for the contrary.
+    case pauseRequested
+    /// It is to run on.
+    case resumeRequested
+    /// Its memory is on disk; its VMM has not run since, and is about to be ended.
+    case saved(InstanceStandby)
+    /// A restore was accepted.
+    case restoreRequested
+    /// A VMM has taken up its memory; it has not run yet.
+    case restored(MachineRecord, MachineDescription)
+    /// The restore did not get as far as a VMM, and what it made is gone again.
+    case restoreFailed(String)
+    /// Its saved memory does not go with its disks any more, since it runs on or was given up.
+    case standbyForgotten
+    /// Its restart policy is another one.
+    case policyChanged(RestartPolicy?)
+    /// Its policy starts it again.
+    case restartRequested
     /// The VMM's process is gone.
     case machineExited(ProcessExit)
     /// Nothing of the last run is left.
@@ -39,7 +57,7 @@ public enum InstanceTransition: Sendable, Hashable {
 /// The life of an instance as a pure value: transitions in, the changed instance out, no I/O and no clock.
 public struct InstanceStateMachine: Sendable, Hashable {
     /// The instance as it is now.
-    public private(set) var instance: Instance
+    public internal(set) var instance: Instance
     /// Why the agent ended the VMM, while its exit is awaited.
     private var killing: InstanceExit?
 
@@ -57,8 +75,9 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .stopRequested: try requestStop()
         case .deleteRequested: instance.desired = .deleted
         case .placed(let attachment): instance.attachment = attachment
-        case .machineStarted(let record, let phases):
+        case .machineStarted(let record, let description, let phases):
             guard instance.state == .created else { return }
+            instance.description = description
             instance.state = .initializing
             instance.machine = record
             instance.hypervisor = record.hypervisor
@@ -68,7 +87,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
             guard instance.state == .created else { return }
             instance.stateError = message
             instance.exit = InstanceExit(reason: .startFailed, message: message)
-            stop(at: time)
+            end(at: time)
         case .guestAnswered(let duration):
             guard instance.state == .initializing else { return }
             instance.phases[.boot] = duration
@@ -86,15 +105,25 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .resumed:
             guard instance.state == .paused else { return }
             instance.state = .running
+        case .pauseRequested, .resumeRequested, .saved, .restoreRequested, .restored, .restoreFailed, .standbyForgotten:
+            try applyStandby(transition, at: time)
+        case .policyChanged(let policy):
+            instance.specification.restartPolicy = policy
+            if policy == nil { forgetRestart() }
+        case .restartRequested: try requestRestart()
         case .machineExited(let exit): machineExited(exit)
         case .cleanedUp:
             guard instance.state == .shutdown else { return }
-            stop(at: time)
+            end(at: time)
         case .hostRebooted:
             guard instance.machine != nil || instance.state == .created else { return }
+            guard instance.standby == nil else {
+                instance.machine = nil
+                return end(at: time)
+            }
             instance.exit = instance.exit ?? InstanceExit(reason: .hostShutdown, message: "the host was restarted")
             instance.machine = nil
-            stop(at: time)
+            end(at: time)
         case .problem(let message): instance.stateError = message
         }
     }
@@ -107,13 +136,28 @@ public struct InstanceStateMachine: Sendable, Hashable {
         guard instance.state == .stopped || (instance.state == .created && instance.boots == 0) else {
             throw refused("started", "it is \(instance.state.rawValue); only a Stopped instance can be")
         }
+        instance.restarts = 0
         instance.specification.entrypoint = request.entrypoint ?? instance.specification.entrypoint
         instance.specification.command = request.command ?? instance.specification.command
+        begin()
+    }
+
+    private mutating func requestRestart() throws(AgentError) {
+        guard instance.state == .stopped, instance.desired == .running, instance.nextRestart != nil else {
+            throw refused("started again", "that was called off")
+        }
+        let restarts = instance.restarts
+        begin()
+        instance.restarts = restarts + 1
+    }
+
+    private mutating func begin() {
         instance.state = .created
         instance.desired = .running
         instance.boots += 1
         instance.exit = nil
         instance.stateError = nil
+        instance.nextRestart = nil
         instance.startedAt = nil
         instance.stoppedAt = nil
         instance.phases = [:]
@@ -123,9 +167,10 @@ public struct InstanceStateMachine: Sendable, Hashable {
     private mutating func requestStop() throws(AgentError) {
         guard instance.desired != .deleted else { throw refused("stopped", "it is being deleted") }
         switch instance.state {
-        case .created, .initializing, .running, .paused, .shutdown, .stopped: instance.desired = .stopped
-        case .standby, .unknown: throw refused("stopped", "it is \(instance.state.rawValue)")
+        case .created, .initializing, .running, .paused, .shutdown, .stopped, .standby: instance.desired = .stopped
+        case .unknown: throw refused("stopped", "it is \(instance.state.rawValue)")
         }
+        forgetRestart()
     }
 
     private mutating func programExited(_ exit: GuestExit) {
@@ -144,14 +189,19 @@ public struct InstanceStateMachine: Sendable, Hashable {
     private func reason(of exit: GuestExit) -> InstanceExit.Reason {
         if let killing { return killing.reason }
         if instance.state == .initializing { return .startFailed }
-        if instance.desired != .running { return .stopped }
+        if instance.desired == .stopped || instance.desired == .deleted { return .stopped }
         return exit.signal == nil ? .exited : .signalled
     }
 
     private mutating func machineExited(_ exit: ProcessExit) {
         guard instance.machine != nil else { return }
         instance.machine = nil
+        instance.description = nil
         instance.state = .shutdown
+        guard instance.standby == nil else {
+            killing = nil
+            return
+        }
         if instance.exit == nil {
             instance.exit =
                 killing ?? InstanceExit(reason: .machineDied, message: "the VMM ended by itself (\(exit.words))")
@@ -162,13 +212,37 @@ public struct InstanceStateMachine: Sendable, Hashable {
         killing = nil
     }
 
-    private mutating func stop(at time: Date) {
+    /// Nothing of a run is left.
+    private mutating func end(at time: Date) {
+        guard instance.standby == nil else {
+            instance.state = .standby
+            if instance.desired != .deleted { instance.desired = .standby }
+            return
+        }
         instance.state = .stopped
         instance.stoppedAt = time
-        if instance.desired == .running { instance.desired = .stopped }
+        guard instance.desired != .deleted else { return }
+        if instance.desired == .running, let policy = instance.specification.restartPolicy {
+            if let started = instance.startedAt, time.timeIntervalSince(started) >= policy.stableAfter / .seconds(1) {
+                instance.restarts = 0
+            }
+            // The first start is its caller's: nothing is left of an instance that was never up.
+            if instance.boots > 1 || instance.startedAt != nil,
+                let pause = policy.pause(after: instance.exit, restarts: instance.restarts)
+            {
+                instance.nextRestart = time.addingTimeInterval(pause / .seconds(1))
+                return
+            }
+        }
+        instance.desired = .stopped
     }
 
-    private func refused(_ what: String, _ why: String) -> AgentError {
+    private mutating func forgetRestart() {
+        instance.nextRestart = nil
+        if instance.state == .stopped, instance.desired == .running { instance.desired = .stopped }
+    }
+
+    func refused(_ what: String, _ why: String) -> AgentError {
         AgentError(.invalidState, "instance '\(instance.name)' cannot be \(what): \(why)")
     }
 }

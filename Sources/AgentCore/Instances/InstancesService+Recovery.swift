@@ -25,6 +25,12 @@ extension InstancesService {
         }
         await endInterrupted(state.operations)
         await removeOrphans()
+        do {
+            // What a standby or a restore that was cut off has left.
+            try await context.snapshots.prune(keeping: Set(list().compactMap(\.standby?.snapshot)))
+        } catch {
+            context.logger.error("saved memory of nobody not removed", metadata: ["error": "\(error)"])
+        }
         for controller in controllers where await controller.instance.desired == .deleted {
             await discard(controller)
         }
@@ -81,8 +87,9 @@ extension InstanceController {
     /// Brings a stored instance in line with what is really there.
     func recover(hostRebooted: Bool) async {
         let wasLive = instance.machine != nil || instance.state == .created || instance.state == .shutdown
-        guard wasLive else { return }
+        guard wasLive else { return await recoverAtRest() }
         if hostRebooted {
+            await settleStandby()
             await removeLeftovers()
             await observe(.hostRebooted)
             await finishRun()
@@ -96,8 +103,9 @@ extension InstanceController {
                 // The driver reports again that it stands still, and what is still wrong with it comes up again.
                 await observe(.resumed)
                 await observe(.problem(nil))
+                standstill = .restored
                 watch(machine)
-                if instance.desired == .stopped { resumeStop() }
+                await takeOver(machine)
                 return
             }
             await observe(.killing(.machineDied, "the VMM ended while the agent was away"))
@@ -106,8 +114,41 @@ extension InstanceController {
             await observe(.killing(.machineDied, "the VMM could not be taken over by the restarted agent: \(error)"))
             await removeMachine()
         }
+        await settleStandby()
         await observe(.machineExited(.unknown))
         await finishRun()
+    }
+
+    /// Finishes what was under way with a machine that lives.
+    private func takeOver(_ machine: any VirtualMachine) async {
+        switch instance.desired {
+        case .stopped: resumeStop()
+        // Its memory is on disk, and it has not run since.
+        case .standby: if let run { await end(run) }
+        case .running:
+            do {
+                // It stands still if the agent ended between a pause of its own and the end of it.
+                try await machine.resume()
+            } catch {
+                logger.warning("machine not resumed", metadata: ["error": "\(error)"])
+            }
+            if let standby = instance.standby {
+                await observe(.resumed)
+                await giveUpStandby(standby)
+            }
+        case .paused, .deleted: break
+        }
+    }
+
+    /// No machine was running, as far as it is stored.
+    private func recoverAtRest() async {
+        switch (instance.state, instance.desired) {
+        case (.standby, .running):
+            await removeMachine()
+            await observe(.restoreFailed("the agent was restarted during the restore"))
+        case (.standby, .stopped): await giveUpStandby()
+        default: scheduleRestart()
+        }
     }
 
     /// A start or a clean-up was cut off.

@@ -42,7 +42,8 @@ extension InstancesService {
             bandwidth: try bandwidth(request),
             publishedPorts: try publishedPorts(request),
             terminal: request.terminal,
-            openStandardInput: request.openStandardInput
+            openStandardInput: request.openStandardInput,
+            restartPolicy: try restartPolicy(request.restartPolicy)
         )
         let program = try GuestProgram(specification, image: configuration)
         _ = try GuestConfiguration.mode(of: program, specification)
@@ -107,6 +108,23 @@ extension InstancesService {
             )
         }
         return size
+    }
+
+    /// A policy as it is stored: nil for one that never does anything.
+    func restartPolicy(_ asked: RestartPolicy) throws(AgentError) -> RestartPolicy? {
+        guard asked.mode != .never else { return nil }
+        let wrong: String? =
+            if asked.backoff < .milliseconds(100) || asked.backoff > .seconds(86_400) {
+                "a backoff of \(asked.backoff) is not between 100ms and 24h"
+            } else if let attempts = asked.maximumAttempts, attempts < 1 {
+                "max_attempts is \(attempts); it must be 1 or more, or left out for no limit"
+            } else if asked.stableAfter < .zero {
+                "stable_after is \(asked.stableAfter); it cannot be negative"
+            } else {
+                nil
+            }
+        if let wrong { throw AgentError(.invalidArgument, code: "invalid_restart_policy", wrong) }
+        return asked
     }
 
     private func environment(_ asked: [String: String]) throws(AgentError) -> [String: String] {

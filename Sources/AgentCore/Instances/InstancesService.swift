@@ -20,6 +20,7 @@ public final class InstancesService: Sendable {
         images: ImagesService,
         imageStore: any ImageStore,
         disks: any DiskStore,
+        snapshots: any SnapshotStore,
         logs: any InstanceLogs,
         network: any NetworkBackend,
         hypervisors: HypervisorSelection,
@@ -35,6 +36,7 @@ public final class InstancesService: Sendable {
             images: images,
             imageStore: imageStore,
             disks: disks,
+            snapshots: snapshots,
             logs: logs,
             network: InstancesNetwork(backend: network, store: store, time: time, logger: logger),
             hypervisors: hypervisors,
@@ -242,7 +244,7 @@ public final class InstancesService: Sendable {
 
     // MARK: Controllers
 
-    private func controller(_ reference: String) throws(AgentError) -> InstanceController {
+    func controller(_ reference: String) throws(AgentError) -> InstanceController {
         let id = try get(reference).id
         guard let controller = controllers.withLock({ $0[id] }) else {
             throw AgentError(.notFound, "instance '\(reference)' is gone")

@@ -6,6 +6,11 @@ public struct Operation: Sendable, Hashable, Codable, Identifiable {
         case create
         case start
         case stop
+        case pause
+        case resume
+        case standby
+        case restore
+        case update
         case delete
     }
 

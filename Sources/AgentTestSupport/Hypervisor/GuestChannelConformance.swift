@@ -1,4 +1,5 @@
 public import AgentCore
+import Foundation
 import GuestProtocol
 
 /// What every guest channel must do.
@@ -29,6 +30,15 @@ public enum GuestChannelConformance {
             try require(echo.exit.code == 0, "echo ended with \(echo.exit)")
             let failed = try await run(channel, ["false"])
             try require(failed.exit.code == 1, "false ended with \(failed.exit)")
+            await channel.close()
+        },
+        ConformanceClaim("the guest takes the news after a standstill, and goes on") { subject in
+            let channel = try await openStarted(subject)
+            let now = Int(Date().timeIntervalSince1970) * 1_000_000_000
+            try await channel.wakeUp(GuestWakeUp(unixNanoseconds: now, entropy: [UInt8](repeating: 7, count: 64)))
+            try await channel.wakeUp(GuestWakeUp(unixNanoseconds: now))
+            let echo = try await run(channel, ["echo", "awake"])
+            try require(echo.output == Array("awake\n".utf8), "echo wrote \(echo.output)")
             await channel.close()
         },
         ConformanceClaim("stdin reaches a command, and its end too") { subject in

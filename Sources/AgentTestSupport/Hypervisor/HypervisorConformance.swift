@@ -1,4 +1,5 @@
 public import AgentCore
+public import SystemPackage
 
 /// What every hypervisor must do, whatever it is made of.
 public enum HypervisorConformance {
@@ -13,19 +14,25 @@ public enum HypervisorConformance {
         /// A machine that boots a guest which writes to its console and then runs until it is ended, with a runtime
         /// directory that exists and is empty.
         public var machine: MachineDescription
+        /// A directory for snapshots, which exists and is empty.
+        public var snapshots: FilePath
 
         public init(
             driver: any HypervisorDriver,
             restart: @escaping @Sendable () -> any HypervisorDriver,
-            machine: MachineDescription
+            machine: MachineDescription,
+            snapshots: FilePath
         ) {
             self.driver = driver
             self.restart = restart
             self.machine = machine
+            self.snapshots = snapshots
         }
     }
 
-    public static let claims: [ConformanceClaim<Subject>] = [
+    public static let claims: [ConformanceClaim<Subject>] = lifeClaims + snapshotClaims
+
+    private static let lifeClaims: [ConformanceClaim<Subject>] = [
         ConformanceClaim("the information names the driver and says why it is slow") { subject in
             let information = try await subject.driver.information()
             try require(information.name == subject.driver.name, "it names \(information.name)")
@@ -127,9 +134,9 @@ public enum HypervisorConformance {
         },
     ]
 
-    private static let session = "00112233445566778899aabbccddeeff"
+    static let session = "00112233445566778899aabbccddeeff"
 
-    private static func remainingEvents(of machine: any VirtualMachine) async throws -> [MachineEvent] {
+    static func remainingEvents(of machine: any VirtualMachine) async throws -> [MachineEvent] {
         try await within(.seconds(30), "the end of the events") {
             var events: [MachineEvent] = []
             for await event in machine.events { events.append(event) }
@@ -137,7 +144,7 @@ public enum HypervisorConformance {
         }
     }
 
-    private static func requireInvalidState(_ what: String, _ body: () async throws -> Void) async throws {
+    static func requireInvalidState(_ what: String, _ body: () async throws -> Void) async throws {
         do {
             try await body()
         } catch let error as AgentError where error.kind == .invalidState {
@@ -148,7 +155,7 @@ public enum HypervisorConformance {
 }
 
 extension HypervisorConformance.Subject {
-    fileprivate func start() async throws -> any VirtualMachine {
+    func start() async throws -> any VirtualMachine {
         try await driver.start(machine, session: "00112233445566778899aabbccddeeff")
     }
 }

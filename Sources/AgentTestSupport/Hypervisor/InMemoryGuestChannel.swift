@@ -40,6 +40,11 @@ final class InMemoryGuestChannel: GuestChannel {
         if let exit = guest.behaviour.exitOnSignal { guest.exitProgram(exit) }
     }
 
+    func wakeUp(_ news: GuestWakeUp) async throws {
+        try await enter(.wakeUp)
+        host.note(news, instance)
+    }
+
     func exec(_ request: ExecRequest) async throws -> any GuestProcess {
         try await enter(.exec)
         guard guest.behaviour.startsProgram else {

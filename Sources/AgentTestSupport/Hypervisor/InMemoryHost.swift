@@ -4,9 +4,9 @@ import Synchronization
 
 /// A call of the hypervisor's ports, to make it fail or to see that it was made.
 public enum HypervisorCall: String, Sendable, Hashable, CaseIterable {
-    case information, start, adopt, reap
-    case openGuestChannel, pause, resume, pressPowerButton, kill, counters
-    case acknowledgeOutput, acknowledgeExit, signalProgram, exec, attach
+    case information, start, restore, adopt, reap
+    case openGuestChannel, pause, resume, snapshot, pressPowerButton, kill, counters
+    case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, exec, attach
 }
 
 /// A host that exists in memory: its machines live on when the driver that started them is gone, as real ones do.
@@ -35,6 +35,9 @@ public final class InMemoryHost: Sendable {
         var behaviour: GuestBehaviour
         var behaviours: [InstanceID: GuestBehaviour] = [:]
         var machines: [InstanceID: SimulatedMachine] = [:]
+        /// What is in snapshots, by the word that their file has.
+        var saved: [String: SimulatedGuest.Saved] = [:]
+        var wakeUps: [InstanceID: [GuestWakeUp]] = [:]
         var injections: [HypervisorCall: [Injection]] = [:]
         /// Starts that hang once their machine runs.
         var hangingStarts = 0
@@ -90,6 +93,9 @@ public final class InMemoryHost: Sendable {
 
     /// What an instance was last started with.
     public func description(of instance: InstanceID) -> MachineDescription? { machine(instance)?.description }
+
+    /// What an instance's guest was told after a standstill.
+    public func wakeUps(of instance: InstanceID) -> [GuestWakeUp] { state.withLock { $0.wakeUps[instance] ?? [] } }
 
     /// Whether an instance's vCPUs are stopped.
     public func isPaused(_ instance: InstanceID) -> Bool { machine(instance)?.isPaused ?? false }
@@ -183,7 +189,29 @@ public final class InMemoryHost: Sendable {
         state.withLock { $0.calls.append(Call(call, instance)) }
     }
 
-    func boot(_ description: MachineDescription, session: String) throws -> SimulatedMachine {
+    func note(_ news: GuestWakeUp, _ instance: InstanceID) {
+        state.withLock { $0.wakeUps[instance, default: []].append(news) }
+    }
+
+    /// Keeps what is in a machine's memory.
+    ///
+    /// - Returns: The word that finds it again.
+    func save(_ machine: SimulatedMachine) -> String {
+        let saved = machine.guest.saved(session: machine.session)
+        return state.withLock { state in
+            let word = "saved-\(state.saved.count)"
+            state.saved[word] = saved
+            return word
+        }
+    }
+
+    func saved(_ word: String) -> SimulatedGuest.Saved? { state.withLock { $0.saved[word] } }
+
+    func boot(
+        _ description: MachineDescription,
+        session: String,
+        saved: SimulatedGuest.Saved? = nil
+    ) throws -> SimulatedMachine {
         try state.withLock { state in
             let instance = description.instance
             guard state.machines[instance]?.isAlive != true else {
@@ -201,7 +229,8 @@ public final class InMemoryHost: Sendable {
                 session: session,
                 identity: identity,
                 life: state.life,
-                behaviour: behaviour
+                behaviour: behaviour,
+                saved: saved
             )
             state.machines[instance] = machine
             return machine

@@ -1,4 +1,5 @@
 public import AgentCore
+import Foundation
 import Synchronization
 import SystemPackage
 
@@ -46,7 +47,7 @@ public final class InMemoryHypervisor: HypervisorDriver {
             executable: "/nonexistent/vmm",
             accelerator: .tcg,
             acceleratorReason: "it exists in memory only",
-            capabilities: HypervisorCapabilities(pause: true, snapshot: false, hotplug: false)
+            capabilities: HypervisorCapabilities(pause: true, snapshot: true, hotplug: false)
         )
     }
 
@@ -60,6 +61,25 @@ public final class InMemoryHypervisor: HypervisorDriver {
         simulated.boot()
         return live
     }
+
+    public func restore(
+        _ machine: MachineDescription,
+        from directory: SnapshotDirectory,
+        session: String
+    ) async throws -> any VirtualMachine {
+        try await host.enter(.restore, machine.instance)
+        try Task.checkCancellation()
+        try requireLife()
+        let path = directory.path.appending(Self.stateName).string
+        guard let word = try? String(contentsOfFile: path, encoding: .utf8), let saved = host.saved(word) else {
+            throw AgentError(.invalidState, code: "snapshot_unreadable", "nothing was saved in \(directory.path)")
+        }
+        let simulated = try host.boot(machine, session: session, saved: saved)
+        return InMemoryMachine(simulated, host: host, hypervisor: name, life: life)
+    }
+
+    /// The file of a snapshot.
+    static let stateName = "state"
 
     public func adopt(_ record: MachineRecord, instance: InstanceID) async throws -> (any VirtualMachine)? {
         try await host.enter(.adopt, instance)

@@ -1,4 +1,6 @@
 import AgentCore
+import Foundation
+import SystemPackage
 
 /// The agent's side of a ``SimulatedMachine``.
 final class InMemoryMachine: VirtualMachine {
@@ -40,6 +42,16 @@ final class InMemoryMachine: VirtualMachine {
     func resume() async throws {
         try await host.enter(.resume, instance)
         try machine.setPaused(false)
+    }
+
+    func snapshot(to directory: SnapshotDirectory) async throws {
+        try await host.enter(.snapshot, instance)
+        try machine.requireAlive()
+        guard machine.isPaused else {
+            throw AgentError(.invalidState, "the machine of instance \(instance) runs and cannot be saved")
+        }
+        let path = directory.path.appending(InMemoryHypervisor.stateName).string
+        try host.save(machine).write(toFile: path, atomically: true, encoding: .utf8)
     }
 
     func pressPowerButton() async throws {

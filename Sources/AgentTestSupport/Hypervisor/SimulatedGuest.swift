@@ -4,6 +4,17 @@ import Synchronization
 
 /// What hypeman-init would be: events, output and commands of one guest.
 final class SimulatedGuest: Sendable {
+    /// What is in its memory.
+    struct Saved: Sendable {
+        var behaviour: GuestBehaviour
+        var bootID: String
+        var session: String
+        var events: [GuestEvent]
+        var output: [GuestOutput]
+        var outputEnd: UInt64
+        var programHasExited: Bool
+    }
+
     private struct State {
         var events: [GuestEvent] = []
         var output: [GuestOutput] = []
@@ -25,6 +36,33 @@ final class SimulatedGuest: Sendable {
     init(behaviour: GuestBehaviour, bootID: String) {
         self.behaviour = behaviour
         self.bootID = bootID
+    }
+
+    /// One that goes on where another was saved.
+    convenience init(_ saved: Saved) {
+        self.init(behaviour: saved.behaviour, bootID: saved.bootID)
+        state.withLock { state in
+            state.events = saved.events
+            state.output = saved.output
+            state.outputEnd = saved.outputEnd
+            state.programHasExited = saved.programHasExited
+        }
+        answer()
+    }
+
+    /// What is in its memory now.
+    func saved(session: String) -> Saved {
+        state.withLock { state in
+            Saved(
+                behaviour: behaviour,
+                bootID: bootID,
+                session: session,
+                events: state.events,
+                output: state.output,
+                outputEnd: state.outputEnd,
+                programHasExited: state.programHasExited
+            )
+        }
     }
 
     static var lost: AgentError { AgentError(.unavailable, "the connection to the guest is lost") }
@@ -92,7 +130,7 @@ final class SimulatedGuest: Sendable {
         let hello = GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: "in-memory",
-            features: [GuestFeature.attach],
+            features: [GuestFeature.attach, GuestFeature.wakeUp],
             bootID: bootID
         )
         return InMemoryGuestChannel(hello: hello, guest: self, connection: connection, host: host, instance: instance)

@@ -5,6 +5,8 @@ import Synchronization
 final class SimulatedMachine: Sendable {
     private struct State {
         var isPaused = false
+        /// Taken up from disk, and not yet resumed: that is no event.
+        var isFresh = false
         var isOutOfSpace = false
         var exit: ProcessExit?
         /// Console bytes that were written before anyone was attached.
@@ -29,15 +31,19 @@ final class SimulatedMachine: Sendable {
         session: String,
         identity: ProcessIdentity,
         life: Int,
-        behaviour: GuestBehaviour
+        behaviour: GuestBehaviour,
+        saved: SimulatedGuest.Saved? = nil
     ) {
         self.description = description
         self.session = session
         self.identity = identity
         self.behaviour = behaviour
         parentLife = life
-        guest = SimulatedGuest(behaviour: behaviour, bootID: "guest-boot-\(identity.pid)")
-        state = Mutex(State(earlyConsole: Array(behaviour.console.utf8), life: life))
+        guest =
+            saved.map { SimulatedGuest($0) }
+            ?? SimulatedGuest(behaviour: behaviour, bootID: "guest-boot-\(identity.pid)")
+        let console = saved == nil ? Array(behaviour.console.utf8) : []
+        state = Mutex(State(isPaused: saved != nil, isFresh: saved != nil, earlyConsole: console, life: life))
     }
 
     var isAlive: Bool { state.withLock { $0.exit == nil } }
@@ -54,6 +60,8 @@ final class SimulatedMachine: Sendable {
             state.life = life
             state.events = events
             state.console = console
+            // As a real one that is taken over tells it.
+            if state.isPaused, !state.isFresh { events.yield(state.isOutOfSpace ? .outOfSpace : .paused) }
             if !state.earlyConsole.isEmpty { console.yield(state.earlyConsole) }
             state.earlyConsole = []
             return state.exit
@@ -81,6 +89,10 @@ final class SimulatedMachine: Sendable {
         state.withLock { state in
             guard state.isPaused != paused else { return }
             state.isPaused = paused
+            guard !state.isFresh else {
+                state.isFresh = false
+                return
+            }
             guard !state.isOutOfSpace else {
                 state.isOutOfSpace = false
                 return

@@ -7,6 +7,7 @@ public final class InMemoryDisks: DiskStore {
     private struct Disks {
         var overlay: ByteSize?
         var configuration: [UInt8]?
+        var writes = 0
     }
 
     private struct State {
@@ -42,6 +43,21 @@ public final class InMemoryDisks: DiskStore {
             if let failure = state.failure { throw failure }
             state.disks[instance, default: Disks()].configuration = contents
             return FilePath("/nonexistent/\(instance)/config")
+        }
+    }
+
+    /// The guest, or somebody else, writes to an instance's disk.
+    public func write(to instance: InstanceID) { state.withLock { $0.disks[instance]?.writes += 1 } }
+
+    /// An instance's overlay is gone, as if somebody had removed the file.
+    public func loseOverlay(of instance: InstanceID) { state.withLock { $0.disks[instance]?.overlay = nil } }
+
+    public func fingerprint(of instance: InstanceID) async throws -> DiskFingerprint {
+        try state.withLock { state in
+            guard let disks = state.disks[instance], let size = disks.overlay else {
+                throw AgentError(.invalidState, code: "disk_missing", "instance \(instance) has no disk")
+            }
+            return DiskFingerprint(size: size, modifiedNanoseconds: disks.writes)
         }
     }
 

@@ -1,5 +1,6 @@
 public import AgentCore
 import Foundation
+import GuestProtocol
 import Logging
 public import SystemPackage
 
@@ -11,6 +12,7 @@ public struct AgentWorld: Sendable {
     public let pictures: InMemoryImages
     public let disks: InMemoryDisks
     public let logs: InMemoryLogs
+    public let snapshots: InMemorySnapshots
     public let runtime: FilePath
     public let bootTimeout: Duration
     public let time: TimeSource
@@ -69,6 +71,8 @@ public struct AgentWorld: Sendable {
         let runtime = FilePath(FileManager.default.temporaryDirectory.path).appending(
             "world-\(UUID().uuidString.prefix(8))"
         )
+        let snapshots = InMemorySnapshots(root: runtime.appending("snapshots"))
+        self.snapshots = snapshots
         beginLife = { hypervisor, store, network in
             let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
             let configuration = InstancesConfiguration(
@@ -101,6 +105,7 @@ public struct AgentWorld: Sendable {
                 images: images,
                 imageStore: pictures,
                 disks: disks,
+                snapshots: snapshots,
                 logs: logs,
                 network: network,
                 hypervisors: HypervisorSelection(drivers: [hypervisor], configuration: configuration),
@@ -155,6 +160,12 @@ public struct AgentWorld: Sendable {
     public func make(_ name: String, in state: InstanceState = .running) async throws -> Instance {
         let instance = try await instances.create(try request(name))
         return try await wait(instance.id, for: state)
+    }
+
+    /// Waits until there is a conversation with an instance's guest.
+    public func awaitChannel(_ instance: Instance) async throws {
+        let request = ExecRequest(program: GuestProgram(arguments: ["true"], environment: []))
+        _ = try await instances.exec(instance.id.rawValue, request, patience: .seconds(10))
     }
 
     /// Waits until an instance is in `state`, at most ten seconds.

@@ -1,5 +1,6 @@
 public import AgentCore
 public import Foundation
+import SystemPackage
 
 /// Values that tests start from.
 public enum Fixtures {
@@ -13,6 +14,19 @@ public enum Fixtures {
         }
         return digest
     }
+
+    /// A machine that nobody starts.
+    public static let machine = MachineDescription(
+        instance: .random(),
+        vcpus: 1,
+        memory: .mebibytes(256),
+        kernel: "/nonexistent/vmlinux",
+        initrd: "/nonexistent/initrd",
+        kernelArguments: [],
+        disks: [],
+        card: nil,
+        runtimeDirectory: "/nonexistent/run"
+    )
 
     /// An instance with a new id, as a create stores it first.
     public static func instance(_ name: String, image: String = "docker.io/library/test:latest") -> Instance {

@@ -59,6 +59,12 @@ int hypeman_switch_root(const char *path);
 // Makes the file system behind a directory's descriptor read-only.
 int hypeman_remount_read_only(int directory);
 
+// Sets the system's clock (clock_settime(2)).
+int hypeman_set_time(int64_t unix_nanoseconds);
+// Adds bytes to the pool of random numbers, and has the kernel draw all that follow from it anew (random(4)). They are
+// credited, for who gives them is trusted to have drawn them at random.
+int hypeman_seed_random(const void *bytes, size_t length);
+
 int hypeman_set_hostname(const char *name, size_t length);
 int hypeman_link_up(const char *interface, int mtu);
 int hypeman_set_address(const char *interface, uint32_t address, uint32_t netmask);

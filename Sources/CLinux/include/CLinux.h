@@ -4,6 +4,7 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 // Starts a program in a session of its own, with default signal dispositions and no signal blocked, with no descriptor but
@@ -25,6 +26,12 @@ int clinux_get_capabilities(struct clinux_capability_sets *sets);
 // Makes those of `capabilities` that the calling thread is permitted inheritable and ambient, so that programs which it
 // and its future threads execute have them, too. Returns 0 or an errno.
 int clinux_raise_ambient(uint64_t capabilities);
+
+// Connects a new non-blocking, close-on-exec stream socket to a unix socket. Returns it, or -1 with errno.
+int clinux_connect_unix(const char *path);
+
+// Sends all of `bytes` with a copy of `descriptor` (unix(7), SCM_RIGHTS), or nothing. Returns 0, or -1 with errno.
+int clinux_send_descriptor(int socket, const void *bytes, size_t length, int descriptor);
 
 // pidfd_open(2); the descriptor is close-on-exec.
 int clinux_pidfd_open(int pid);

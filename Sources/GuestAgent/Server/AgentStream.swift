@@ -18,6 +18,8 @@ final class AgentStream: ChannelInboundHandler {
     private var command: ExecSession?
     private var input: ProgramInput?
     private var outputReader: OutputReader?
+    /// Whether the request's frame is news after a standstill.
+    private var awaitsNews = false
     private var decoder = GuestFrameDecoder()
     private var inboundPaused = false
     private var unsent = 0
@@ -148,6 +150,10 @@ final class AgentStream: ChannelInboundHandler {
             }
             guard agent.signalProgram(number) else { return respond(409, message: "the program does not run") }
             respond(204)
+        case .wakeUp:
+            guard agent.awakening != nil else { return respond(404, message: "this guest's clock is not its own") }
+            if isComplete { return respond(400, message: "no news in the request") }
+            awaitsNews = true
         case .exec:
             if isComplete { return respond(400, message: "no command in the request") }
             guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
@@ -163,10 +169,14 @@ final class AgentStream: ChannelInboundHandler {
     }
 
     private func receive(_ bytes: ByteBuffer, isLast: Bool) {
-        guard command != nil || input != nil else { return }
+        guard command != nil || input != nil || awaitsNews else { return }
         decoder.append(bytes.readableBytesView)
         do {
             while let frame = try decoder.next() {
+                if awaitsNews {
+                    awaitsNews = false
+                    return wakeUp(frame)
+                }
                 try command?.receive(frame)
                 input?.receive(frame)
             }
@@ -187,11 +197,19 @@ final class AgentStream: ChannelInboundHandler {
         finish()
     }
 
+    private func wakeUp(_ frame: GuestFrame) {
+        guard frame.kind == .request, let news = try? GuestJSON.decode(GuestWakeUp.self, from: frame.payload) else {
+            return respond(400, message: "that is no news")
+        }
+        guard let failure = agent.awakening?.apply(news) else { return respond(204) }
+        respond(failure.isRefusal ? 400 : 500, message: failure.message)
+    }
+
     private func hello() -> GuestHello {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
-            features: [GuestFeature.attach],
+            features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
         )
     }

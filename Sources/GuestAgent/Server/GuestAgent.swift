@@ -22,6 +22,7 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     public let exitAcknowledged: EventLoopFuture<Void>
 
     let configuration: GuestConfiguration
+    let awakening: Awakening?
     let events = EventLog()
     let output: ProgramOutput
     private let acknowledgement: EventLoopPromise<Void>
@@ -39,15 +40,18 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     /// - Parameters:
     ///   - configuration: What the host wrote on the configuration disk.
     ///   - eventLoop: Where to live.
+    ///   - awakening: What to do after a standstill; nil for a guest that cannot do anything about it.
     ///   - watch: Told of each process that is started, on the event loop; someone must then call
     ///     ``childEnded(_:status:)`` when it has ended. PID 1 hears of every child and ignores this.
     public init(
         configuration: GuestConfiguration,
         eventLoop: any EventLoop,
+        awakening: Awakening? = nil,
         watch: @escaping @Sendable (Int32) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.eventLoop = eventLoop
+        self.awakening = awakening
         self.watch = watch
         output = ProgramOutput(capacity: max(configuration.outputBufferSize, 64 << 10))
         acknowledgement = eventLoop.makePromise(of: Void.self)

@@ -12,6 +12,8 @@ public enum GuestRoute: Sendable, Hashable {
     case acknowledgeExit
     /// A signal for the program; nil is its stop signal.
     case signal(UInt64?)
+    /// News after a standstill: one request frame with a ``GuestProtocol/GuestWakeUp``.
+    case wakeUp
     /// A command, its frames both ways.
     case exec
     /// Input for the program: frames of stdin, its end, and the terminal's size. The answer has no frames and ends with
@@ -22,7 +24,7 @@ public enum GuestRoute: Sendable, Hashable {
     public var method: String {
         switch self {
         case .hello, .events, .output: "GET"
-        case .acknowledgeOutput, .acknowledgeExit, .signal, .exec, .attach: "POST"
+        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .exec, .attach: "POST"
         }
     }
 
@@ -36,6 +38,7 @@ public enum GuestRoute: Sendable, Hashable {
         case .acknowledgeExit: "/v1/exit/ack"
         case .signal(let number?): "/v1/signal?number=\(number)"
         case .signal(nil): "/v1/signal"
+        case .wakeUp: "/v1/wake-up"
         case .exec: "/v1/exec"
         case .attach: "/v1/attach"
         }
@@ -68,6 +71,7 @@ public enum GuestRoute: Sendable, Hashable {
         case ("POST", "/v1/signal"):
             guard let value = number("number") else { return nil }
             self = .signal(value)
+        case ("POST", "/v1/wake-up") where query == nil: self = .wakeUp
         case ("POST", "/v1/exec") where query == nil: self = .exec
         case ("POST", "/v1/attach") where query == nil: self = .attach
         default: return nil

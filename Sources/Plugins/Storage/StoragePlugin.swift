@@ -16,6 +16,7 @@ public enum StoragePlugin {
         provide(OCIArchiveWriter.init(store:))
         provide(BlobUploads.init(store:configuration:))
         provide(DirectoryDiskStore.init(configuration:))
+        provide(DirectorySnapshotStore.init(configuration:))
         provide(FileInstanceLogs.init(configuration:logger:))
         bind((any ImageStore).self) { (it: ContentStore) in it }
         bind((any ImageRegistry).self) { (it: RegistryClient) in it }
@@ -24,6 +25,7 @@ public enum StoragePlugin {
         bind((any ImageArchiveWriter).self) { (it: OCIArchiveWriter) in it }
         bind((any ImageUploads).self) { (it: BlobUploads) in it }
         bind((any DiskStore).self) { (it: DirectoryDiskStore) in it }
+        bind((any SnapshotStore).self) { (it: DirectorySnapshotStore) in it }
         bind((any InstanceLogs).self) { (it: FileInstanceLogs) in it }
     }
 }

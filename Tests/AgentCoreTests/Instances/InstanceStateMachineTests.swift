@@ -22,7 +22,11 @@ import Testing
     }
 
     private static let start = InstanceTransition.startRequested(StartInstanceRequest())
-    private static let boot = InstanceTransition.machineStarted(record, phases: [.disks: .milliseconds(3)])
+    private static let boot = InstanceTransition.machineStarted(
+        record,
+        Fixtures.machine,
+        phases: [.disks: .milliseconds(3)]
+    )
     private static let runs = InstanceTransition.programStarted(after: .milliseconds(1))
     private static let exits = InstanceTransition.programExited(GuestExit(code: 3))
 
@@ -35,7 +39,17 @@ import Testing
         case .paused: try machine(start, boot, runs, .paused)
         case .shutdown: try machine(start, boot, runs, exits)
         case .stopped: try machine(start, boot, runs, exits, .machineExited(.code(0)), .cleanedUp)
-        case .standby, .unknown: nil
+        case .standby:
+            try machine(
+                start,
+                boot,
+                runs,
+                .paused,
+                .saved(InstanceStandby(snapshot: .random(), createdAt: Fixtures.time)),
+                .machineExited(.signal(9)),
+                .cleanedUp
+            )
+        case .unknown: nil
         }
     }
 
@@ -66,6 +80,7 @@ import Testing
                 [
                     nil, .initializing, .stopped, .created, .created, .created, .created, .created, .created, .created,
                     .stopped,
+                    nil, nil, nil, .created, .created,
                 ]
             ),
             (
@@ -73,6 +88,7 @@ import Testing
                 [
                     nil, .initializing, .initializing, .running, .shutdown, .initializing, .initializing, .initializing,
                     .shutdown, .initializing, .stopped,
+                    nil, nil, nil, .initializing, .initializing,
                 ]
             ),
             (
@@ -80,17 +96,22 @@ import Testing
                 [
                     nil, .running, .running, .running, .shutdown, .running, .paused, .running, .shutdown, .running,
                     .stopped,
+                    .running, .running, nil, .running, .running,
                 ]
             ),
             (
                 .paused,
-                [nil, .paused, .paused, .paused, .shutdown, .paused, .paused, .running, .shutdown, .paused, .stopped]
+                [
+                    nil, .paused, .paused, .paused, .shutdown, .paused, .paused, .running, .shutdown, .paused, .stopped,
+                    .paused, .paused, nil, .paused, .paused,
+                ]
             ),
             (
                 .shutdown,
                 [
                     nil, .shutdown, .shutdown, .shutdown, .shutdown, .shutdown, .shutdown, .shutdown, .shutdown,
                     .stopped, .stopped,
+                    nil, nil, nil, .shutdown, .shutdown,
                 ]
             ),
             (
@@ -98,6 +119,14 @@ import Testing
                 [
                     .created, .stopped, .stopped, .stopped, .stopped, .stopped, .stopped, .stopped, .stopped, .stopped,
                     .stopped,
+                    nil, nil, nil, .stopped, .stopped,
+                ]
+            ),
+            (
+                .standby,
+                [
+                    nil, .standby, .standby, .standby, .standby, .standby, .standby, .standby, .standby, .standby,
+                    .standby, nil, nil, .standby, .paused, .stopped,
                 ]
             ),
         ] as [(InstanceState, [InstanceState?])]
@@ -105,7 +134,8 @@ import Testing
     func everyStateAndTransition(_ state: InstanceState, _ expected: [InstanceState?]) throws {
         let transitions: [InstanceTransition] = [
             Self.start, Self.boot, .startFailed("x"), Self.runs, Self.exits, .stopRequested, .paused, .resumed,
-            .machineExited(.code(1)), .cleanedUp, .hostRebooted,
+            .machineExited(.code(1)), .cleanedUp, .hostRebooted, .pauseRequested, .resumeRequested, .restoreRequested,
+            .restored(Self.record, Fixtures.machine), .standbyForgotten,
         ]
         #expect(expected.count == transitions.count)
         for (transition, next) in zip(transitions, expected) {

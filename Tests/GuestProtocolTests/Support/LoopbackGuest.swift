@@ -18,6 +18,8 @@ final class LoopbackGuest: Sendable {
 
     let agent: GuestAgent
     let socket: FilePath
+    /// What it was told after a standstill.
+    let news = NIOLockedValueBox<(time: Int, seed: [UInt8])>((0, []))
     private let directory: FilePath
     private let group: MultiThreadedEventLoopGroup
     private let port: VirtualPort
@@ -66,7 +68,22 @@ final class LoopbackGuest: Sendable {
         directory = FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
         socket = directory.appending("channel.sock")
         let reaper = Reaper(eventLoop: group.next())
-        let agent = GuestAgent(configuration: configuration, eventLoop: group.next()) { pid in reaper.watch(pid) }
+        let news = news
+        let agent = GuestAgent(
+            configuration: configuration,
+            eventLoop: group.next(),
+            // This process has no kernel of its own: the test's host keeps its clock.
+            awakening: Awakening(
+                setTime: { time in
+                    news.withLockedValue { $0.time = time }
+                    return 0
+                },
+                seed: { bytes in
+                    news.withLockedValue { $0.seed = bytes }
+                    return 0
+                }
+            )
+        ) { pid in reaper.watch(pid) }
         reaper.report(to: agent)
         self.agent = agent
         self.reaper = reaper

@@ -26,9 +26,16 @@ struct DoubleConformanceTests {
         var behaviour = GuestBehaviour()
         behaviour.console = "hello"
         let driver = InMemoryHypervisor(behaviour: behaviour)
-        try await claim.check(
-            HypervisorConformance.Subject(driver: driver, restart: { driver.restarted() }, machine: machine)
-        )
+        try await Scratch.with { scratch in
+            try await claim.check(
+                HypervisorConformance.Subject(
+                    driver: driver,
+                    restart: { driver.restarted() },
+                    machine: machine,
+                    snapshots: scratch.path
+                )
+            )
+        }
         #expect(driver.host.running == [])
     }
 

@@ -1,5 +1,6 @@
 import AgentCore
 import AgentTestSupport
+import SystemPackage
 import Testing
 
 @testable import HypervisorPlugin
@@ -12,7 +13,8 @@ import Testing
                 HypervisorConformance.Subject(
                     driver: fixture.driver,
                     restart: { QEMUFixture.makeDriver() },
-                    machine: fixture.machine
+                    machine: fixture.machine,
+                    snapshots: fixture.scratch.appending("snapshots")
                 )
             )
             #expect(try fixture.processes() == [])

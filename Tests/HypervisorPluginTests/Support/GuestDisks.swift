@@ -14,7 +14,9 @@ struct GuestDisks {
     /// Makes root, overlay and configuration in a directory.
     init(in scratch: Scratch, program: [String], openStandardInput: Bool = false) async throws {
         let tree = try scratch.directory("tree")
-        for program in ["sh", "cat", "sleep", "echo", "false"] { try await Self.copy("/bin/\(program)", to: tree) }
+        for program in ["sh", "cat", "sleep", "echo", "false", "date", "od"] {
+            try await Self.copy("/bin/\(program)", to: tree)
+        }
         let root = scratch.path.appending("root.erofs")
         try await Self.run("mkfs.erofs", ["-zlz4", root.string, tree.string])
         let overlay = try scratch.write([], to: "overlay.ext4")

@@ -17,9 +17,13 @@ struct GuestRequests: Sendable {
     let channel: any Channel
     let multiplexer: NIOHTTP2Handler.StreamMultiplexer
 
-    /// Makes a request that has no body, and reads the whole answer.
-    func call(_ route: GuestRoute) async throws -> [UInt8] {
-        let stream = try await open(route, hasBody: false)
+    /// Makes a request that has a short body or none, and reads the whole answer.
+    func call(_ route: GuestRoute, body: ByteBuffer? = nil) async throws -> [UInt8] {
+        let stream = try await open(route, hasBody: body != nil)
+        if let body {
+            try await stream.write(body)
+            stream.finish()
+        }
         try await checkStatus(of: stream)
         return try await readAll(stream)
     }

@@ -55,6 +55,14 @@ final class GuestSession: GuestChannel {
         _ = try await requests.call(.acknowledgeOutput(upTo: position))
     }
 
+    func wakeUp(_ news: GuestWakeUp) async throws {
+        guard hello.features.contains(GuestFeature.wakeUp) else {
+            throw AgentError(.notSupported, "the guest's hypeman-init \(hello.initVersion) cannot be told the time")
+        }
+        let payload = try GuestJSON.encode(news)
+        _ = try await requests.call(.wakeUp, body: ByteBuffer(frame: .request, payload: payload))
+    }
+
     func acknowledgeExit() async throws {
         _ = try await requests.call(.acknowledgeExit)
     }

@@ -16,6 +16,8 @@ struct QEMUArguments {
     let files: QEMUFiles
     /// Whether the host's kernel can carry the packets of virtio-net by itself.
     let vhost: Bool
+    /// Whether it waits for a memory to take up instead of booting.
+    var incoming = false
 
     /// What marks the process: the value of `-name`.
     static func mark(_ instance: InstanceID) -> String { "hypeman-\(instance)" }
@@ -40,6 +42,7 @@ struct QEMUArguments {
         // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the
         // instance's policy says so, and a guest whose kernel panics does not boot for ever.
         arguments += ["-S", "-no-reboot"]
+        if incoming { arguments += ["-incoming", "defer"] }
         arguments += socket("control", files.control) + ["-mon", "chardev=control,mode=control"]
         arguments += socket("console", files.console) + ["-serial", "chardev:console"]
         arguments += try channel() + devices()

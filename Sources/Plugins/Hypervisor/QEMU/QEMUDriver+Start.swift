@@ -6,14 +6,53 @@ import NIOPosix
 import SystemPackage
 
 extension QEMUDriver {
+    /// Bytes a second that the slowest disk is taken to give.
+    private static let slowestRead = 20 << 20
+
     public func start(_ machine: MachineDescription, session: String) async throws -> any VirtualMachine {
+        try await launch(machine, session: session, from: nil, within: Self.patience)
+    }
+
+    public func restore(
+        _ machine: MachineDescription,
+        from directory: SnapshotDirectory,
+        session: String
+    ) async throws -> any VirtualMachine {
+        let path = directory.path.appending(QEMUMigration.fileName)
+        let size = try await NIOThreadPool.singleton.runIfActive {
+            var status = stat()
+            guard lstat(path.string, &status) == 0 else {
+                throw QEMUMigration.unreadable(machine.instance, "there is no \(path)")
+            }
+            return Int(status.st_size)
+        }
+        let patience = Self.patience + .seconds(1) * (size / Self.slowestRead)
+        return try await launch(machine, session: session, from: directory, within: patience)
+    }
+
+    /// Starts a process and brings it to where its vCPUs run, or could.
+    ///
+    /// - Parameters:
+    ///   - machine: What it is.
+    ///   - session: The guest's session secret.
+    ///   - directory: A memory to take up; nil boots.
+    ///   - patience: How long all of it may take.
+    /// - Returns: The machine, running or with its memory taken up.
+    /// - Throws: As ``HypervisorDriver/start(_:session:)`` and ``HypervisorDriver/restore(_:from:session:)``.
+    private func launch(
+        _ machine: MachineDescription,
+        session: String,
+        from directory: SnapshotDirectory?,
+        within patience: Duration
+    ) async throws -> any VirtualMachine {
         let information = try await information()
         let files = try QEMUFiles(machine.runtimeDirectory)
         let arguments = QEMUArguments(
             machine: machine,
             accelerator: information.accelerator,
             files: files,
-            vhost: access("/dev/vhost-net", R_OK | W_OK) == 0
+            vhost: access("/dev/vhost-net", R_OK | W_OK) == 0,
+            incoming: directory != nil
         )
         let specification = ProcessSpecification(
             executable: information.executable,
@@ -27,24 +66,27 @@ extension QEMUDriver {
         let process = try await supervisor.start(specification)
         do {
             return try await withDeadline(
-                Self.patience,
-                "QEMU of instance \(machine.instance) did not start within \(Self.patience)"
+                patience,
+                "QEMU of instance \(machine.instance) did not start within \(patience)"
             ) {
-                try await self.bringUp(machine, session: session, information, process, files)
+                try await self.bringUp(machine, session: session, from: directory, information, process, files)
             }
         } catch {
             let cause = await undo(process, of: machine.instance, files)
             if error is CancellationError || Task.isCancelled {
                 throw AgentError(.cancelled, "the start of instance \(machine.instance) was cancelled")
             }
-            throw cause.map { refusal(machine.instance, $0) } ?? error
+            guard let cause else { throw error }
+            let isLoading = directory != nil && cause.contains("load of migration failed")
+            throw isLoading ? QEMUMigration.unreadable(machine.instance, cause) : refusal(machine.instance, cause)
         }
     }
 
-    /// Connects to a process that was just started, and lets its vCPUs run.
+    /// Connects to a process that was just started, and lets its vCPUs run or has it take up a memory.
     private func bringUp(
         _ machine: MachineDescription,
         session: String,
+        from directory: SnapshotDirectory?,
         _ information: HypervisorInformation,
         _ process: any SupervisedProcess,
         _ files: QEMUFiles
@@ -54,7 +96,11 @@ extension QEMUDriver {
         do {
             let serial = try await SerialConsole.connect(to: files.console, on: group)
             do {
-                try await control.execute("cont", deadline: Self.patience)
+                if let directory {
+                    try await QEMUMigration(control: control, instance: machine.instance).load(from: directory)
+                } else {
+                    try await control.execute("cont", deadline: Self.patience)
+                }
             } catch {
                 serial.close()
                 throw error

@@ -98,6 +98,28 @@ final class QEMUMachine: VirtualMachine {
     func resume() async throws { try await control("cont") }
     func pressPowerButton() async throws { try await control("system_powerdown") }
 
+    func snapshot(to directory: SnapshotDirectory) async throws {
+        let status: QEMUStatus
+        do {
+            status = try await control.execute("query-status", QMPNothing?.none, returning: QEMUStatus.self)
+        } catch let error as AgentError {
+            throw await told(error)
+        }
+        // Those in which nothing changes any more; postmigrate is that of a machine that was saved before.
+        guard ["paused", "postmigrate"].contains(status.status) else {
+            throw AgentError(
+                .invalidState,
+                code: "machine_runs",
+                "the machine of instance \(instance) is \(status.status) and cannot be saved: pause it first"
+            )
+        }
+        do {
+            try await QEMUMigration(control: control, instance: instance).save(to: directory)
+        } catch let error as AgentError {
+            throw await told(error)
+        }
+    }
+
     func kill() async {
         process.signal(SIGKILL)
     }
@@ -112,14 +134,18 @@ final class QEMUMachine: VirtualMachine {
     private func control(_ command: String) async throws {
         do {
             try await control.execute(command)
-        } catch let error as AgentError where error.kind == .unavailable {
-            // The connection goes a moment before the process does.
-            let process = process
-            guard (try? await withDeadline(.seconds(2), "", { try await process.waitForExit() })) != nil else {
-                throw error
-            }
-            throw exited(error)
+        } catch let error as AgentError {
+            throw await told(error)
         }
+    }
+
+    /// Tells a machine that has exited from one that cannot be reached.
+    private func told(_ error: AgentError) async -> AgentError {
+        guard error.kind == .unavailable else { return error }
+        // The connection goes a moment before the process does.
+        let process = process
+        let exit = try? await withDeadline(.seconds(2), "", { try await process.waitForExit() })
+        return exit == nil ? error : exited(error)
     }
 
     private func exited(_ cause: AgentError?) -> AgentError {

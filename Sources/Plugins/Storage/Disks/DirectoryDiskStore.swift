@@ -61,6 +61,22 @@ public struct DirectoryDiskStore: DiskStore {
         return path
     }
 
+    public func fingerprint(of instance: InstanceID) async throws -> DiskFingerprint {
+        let path = directory(of: instance).appending(Self.overlayName)
+        let status = try await Blocking.short { try Files.status(path) }
+        guard let status else {
+            throw AgentError(
+                .invalidState,
+                code: "disk_missing",
+                "the disk \(path) of instance \(instance) is not there"
+            )
+        }
+        return DiskFingerprint(
+            size: ByteSize(bytes: status.st_size),
+            modifiedNanoseconds: status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
+        )
+    }
+
     public func usage(of instance: InstanceID) async throws -> ByteSize {
         try await Blocking.short {
             let blocks = try diskNames.reduce(0) { sum, name in

@@ -1,4 +1,5 @@
 import AgentCore
+import CLinux
 import Foundation
 import NIOCore
 import NIOPosix
@@ -13,12 +14,20 @@ final class QMPClient: Sendable {
     let version: String
     private let channel: any Channel
     private let handler: NIOLoopBound<QMPHandler>
+    private let socket: SocketCopy
     private let instance: InstanceID
 
-    private init(version: String, channel: any Channel, handler: NIOLoopBound<QMPHandler>, instance: InstanceID) {
+    private init(
+        version: String,
+        channel: any Channel,
+        handler: NIOLoopBound<QMPHandler>,
+        socket: SocketCopy,
+        instance: InstanceID
+    ) {
         self.version = version
         self.channel = channel
         self.handler = handler
+        self.socket = socket
         self.instance = instance
     }
 
@@ -46,7 +55,12 @@ final class QMPClient: Sendable {
             NIOLoopBound(QMPHandler(greeting: greeting, instance: instance, onEvent: onEvent), eventLoop: loop)
         }.get()
         let channel: any Channel
+        let copy: SocketCopy
         do {
+            // A socket of our own making: a file's descriptor can be sent over a copy of it, which NIO cannot do.
+            let descriptor = clinux_connect_unix(socket.string)
+            guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "connect to \(socket)") }
+            copy = SocketCopy(of: descriptor)
             channel = try await ClientBootstrap(group: loop)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
@@ -55,7 +69,7 @@ final class QMPClient: Sendable {
                         try sync.addHandler(handler.value)
                     }
                 }
-                .connect(unixDomainSocketPath: socket.string)
+                .withConnectedSocket(descriptor)
                 .get()
         } catch {
             greeting.fail(error)
@@ -63,7 +77,13 @@ final class QMPClient: Sendable {
         }
         do {
             let version = try await withTimer(deadline, on: channel, greeting, "the greeting", instance)
-            let client = QMPClient(version: version, channel: channel, handler: handler, instance: instance)
+            let client = QMPClient(
+                version: version,
+                channel: channel,
+                handler: handler,
+                socket: copy,
+                instance: instance
+            )
             try await client.execute("qmp_capabilities", deadline: deadline)
             return client
         } catch {
@@ -77,22 +97,53 @@ final class QMPClient: Sendable {
         _ = try await execute(command, QMPNothing?.none, returning: Ignored.self, deadline: deadline)
     }
 
+    /// Gives QEMU a file that is open here, under a name that a later command takes it by (`getfd`).
+    ///
+    /// - Throws: As ``execute(_:_:returning:deadline:)``.
+    func give(_ file: SystemPackage.FileDescriptor, as name: String) async throws {
+        _ = try await execute(
+            "getfd",
+            ["fdname": name],
+            returning: Ignored.self,
+            with: file
+        )
+    }
+
+    /// Sends a command with arguments whose reply says nothing.
+    func execute<Arguments: Encodable & Sendable>(
+        _ command: String,
+        _ arguments: Arguments,
+        deadline: Duration = .seconds(10)
+    ) async throws {
+        _ = try await execute(command, arguments, returning: Ignored.self, deadline: deadline)
+    }
+
     /// Sends a command.
     ///
+    /// - Parameters:
+    ///   - command: Its name.
+    ///   - arguments: What it takes.
+    ///   - returning: The type of the reply's value.
+    ///   - file: A file that goes with it; it must stay open until this returns.
+    ///   - deadline: For the reply.
+    /// - Returns: The reply's value.
     /// - Throws: ``AgentError`` `timeout` when QEMU doesn't answer in time, `unavailable` when the connection is lost,
     ///   `invalidState` with QEMU's own words when it refuses.
     func execute<Arguments: Encodable & Sendable, Value: Decodable & Sendable>(
         _ command: String,
         _ arguments: Arguments?,
         returning: Value.Type,
+        with file: SystemPackage.FileDescriptor? = nil,
         deadline: Duration = .seconds(10)
     ) async throws -> Value {
         let promise = channel.eventLoop.makePromise(of: ByteBuffer.self)
         let handler = handler
         let instance = instance
         let loop = channel.eventLoop
+        let socket = socket
         loop.execute {
-            let id = handler.value.send(promise) { id in
+            let carrier = file.map { file in { (bytes: Data) throws in try socket.send(bytes, with: file) } }
+            let id = handler.value.send(promise, by: carrier) { id in
                 try JSONEncoder().encode(QMPCommand(execute: command, arguments: arguments, id: id))
             }
             let timer = loop.scheduleTask(in: TimeAmount(deadline)) {

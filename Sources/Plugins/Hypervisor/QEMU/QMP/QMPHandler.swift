@@ -33,15 +33,27 @@ final class QMPHandler: ChannelInboundHandler {
     ///
     /// - Parameters:
     ///   - promise: For the line of the answer.
+    ///   - carrier: Sends the line by other means than the channel's; nil for the channel's.
     ///   - encode: Makes the line, given the id.
     /// - Returns: The id, to give it up by.
-    func send(_ promise: EventLoopPromise<ByteBuffer>, encode: (UInt64) throws -> Data) -> UInt64 {
+    func send(
+        _ promise: EventLoopPromise<ByteBuffer>,
+        by carrier: ((Data) throws -> Void)? = nil,
+        encode: (UInt64) throws -> Data
+    ) -> UInt64 {
         nextID += 1
         guard let context, failure == nil else {
             promise.fail(failure ?? lost(nil))
             return nextID
         }
         do {
+            if let carrier {
+                // The channel writes at once what it is given: commands are short, and QEMU reads them.
+                guard context.channel.isWritable else { throw lost(nil) }
+                try carrier(try encode(nextID) + [UInt8(ascii: "\n")])
+                pending[nextID] = promise
+                return nextID
+            }
             var line = context.channel.allocator.buffer(capacity: 256)
             line.writeData(try encode(nextID))
             line.writeInteger(UInt8(ascii: "\n"))

@@ -1,0 +1,238 @@
+import GuestProtocol
+import Logging
+import SystemPackage
+
+extension InstanceController {
+    /// The least that saving or taking up memory may take.
+    private static let memoryDeadline = Duration.seconds(60)
+    /// What the slowest disk is given for a MiB of memory.
+    private static let memoryDeadlinePerMebibyte = Duration.milliseconds(50)
+    /// How long a restore waits for the guest's answer before it returns without.
+    private static let answerDeadline = Duration.seconds(10)
+
+    private var memoryDeadline: Duration {
+        let mebibytes = instance.specification.memory.bytes / ByteSize.mebibytes(1).bytes
+        return Self.memoryDeadline + Self.memoryDeadlinePerMebibyte * Int(mebibytes)
+    }
+
+    // MARK: Standby
+
+    /// Puts the memory on disk and ends the VMM.
+    ///
+    /// A failure at any step before the memory is safe lets the machine go on as it was.
+    func standby() async throws {
+        guard let run, instance.state == .running || instance.state == .paused else {
+            if instance.state == .standby { return }
+            throw refusal("put on standby", "Running or Paused")
+        }
+        guard shortages == 0 else {
+            throw AgentError(
+                .invalidState,
+                code: "host_disk_full",
+                "instance '\(instance.name)' waits for room on the host's disk; free some space and try again"
+            )
+        }
+        let driver = try context.hypervisors.driver(named: run.machine.record.hypervisor)
+        try await requireSnapshots(of: driver)
+        let ran = instance.state == .running
+        let id = SnapshotID.random()
+        do {
+            if ran { try await standStill(run.machine) }
+            try await save(run.machine, as: id)
+            try await apply(.saved(InstanceStandby(snapshot: id, createdAt: context.time.now())))
+        } catch {
+            await remove(id)
+            if ran { await goOn(run.machine) }
+            throw error is CancellationError
+                ? error : AgentError.wrapping(error, "instance '\(instance.name)' could not be put on standby")
+        }
+        // From here on its memory is on disk: whatever becomes of the VMM, it is in Standby.
+        await end(run)
+    }
+
+    private func save(_ machine: any VirtualMachine, as id: SnapshotID) async throws {
+        let directory = try await context.snapshots.begin(id)
+        try await withDeadline(
+            memoryDeadline,
+            clock: context.time.clock,
+            "saving the memory of instance '\(instance.name)'"
+        ) { try await machine.snapshot(to: directory) }
+        guard let description = instance.description else {
+            throw AgentError(.internal, "nothing is stored of the machine of instance '\(instance.name)'")
+        }
+        let record = machine.record
+        try await context.snapshots.commit(
+            id,
+            SnapshotManifest(
+                instance: self.id,
+                createdAt: context.time.now(),
+                hypervisor: record.hypervisor,
+                version: record.version,
+                accelerator: record.accelerator,
+                processor: HostProcessor.model,
+                session: record.session,
+                machine: description,
+                overlay: try await context.disks.fingerprint(of: self.id)
+            )
+        )
+    }
+
+    /// Ends a VMM, and waits until nothing of it is left.
+    func end(_ run: Run) async {
+        await run.machine.kill()
+        do {
+            try await withDeadline(
+                Self.killDeadline,
+                clock: context.time.clock,
+                "ending the VMM of instance '\(instance.name)'"
+            ) { await run.watch.value }
+        } catch {
+            logger.error("VMM not ended", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: Restore
+
+    /// Takes the memory up from disk; returns when the program runs on, and the guest knows what time it is.
+    ///
+    /// A failure at any step leaves it in Standby, as long as its machine has not run.
+    func restore() async throws {
+        guard instance.state == .standby, let standby = instance.standby else {
+            throw refusal("restored", "Standby")
+        }
+        let (manifest, driver) = try await checked(standby)
+        try await settleOnNetwork()
+        let resources = [machineResource] + (instance.endpoint.map { [$0.resource] } ?? [])
+        try await apply(.restoreRequested, with: resources.map(StateChange.recordResource))
+        do {
+            try await withDeadline(
+                memoryDeadline,
+                clock: context.time.clock,
+                "restoring instance '\(instance.name)'"
+            ) { try await self.takeUp(manifest, of: standby, by: driver) }
+        } catch {
+            let failure = AgentError.wrapping(error, "instance '\(instance.name)' could not be restored")
+            await undoRestore(failure)
+            throw error is CancellationError ? error : failure
+        }
+        await giveUpStandby(standby)
+        _ = try? await withDeadline(Self.answerDeadline, clock: context.time.clock, "") {
+            while await self.channel == nil, await self.run != nil { try await self.channelOpening.wait() }
+        }
+    }
+
+    /// What is needed for a restore, once all of it has proved to fit.
+    private func checked(_ standby: InstanceStandby) async throws -> (SnapshotManifest, any HypervisorDriver) {
+        let manifest = try await context.snapshots.manifest(of: standby.snapshot)
+        let driver = try context.hypervisors.driver(named: manifest.hypervisor)
+        try manifest.check(try await requireSnapshots(of: driver), processor: HostProcessor.model)
+        guard try await context.disks.fingerprint(of: id) == manifest.overlay else {
+            throw AgentError(
+                .invalidState,
+                code: "snapshot_disk_mismatch",
+                "the disk of instance '\(instance.name)' was changed since its memory was saved, and they do not fit any "
+                    + "more: stop the instance, which gives its memory up, and start it"
+            )
+        }
+        return (manifest, driver)
+    }
+
+    private func takeUp(
+        _ manifest: SnapshotManifest,
+        of standby: InstanceStandby,
+        by driver: any HypervisorDriver
+    ) async throws {
+        guard let root = try await context.imageStore.rootDisk(of: instance.specification.imageDigest) else {
+            throw AgentError(
+                .invalidState,
+                code: "image_not_ready",
+                "the root disk of image '\(instance.specification.image)' is not there; pull it again"
+            )
+        }
+        let directory = try await context.snapshots.verify(standby.snapshot)
+        if let endpoint = instance.endpoint { try await attach(endpoint) }
+        var machine = manifest.machine
+        machine.runtimeDirectory = try context.runtime.create(for: id)
+        for index in machine.disks.indices where machine.disks[index].serial == GuestConfiguration.DiskSerial.root {
+            machine.disks[index].path = root.path
+        }
+        if let tap = instance.endpoint?.attachment.tap { machine.card?.tap = tap }
+        let live = try await driver.restore(machine, from: directory, session: manifest.session)
+        do {
+            try await apply(.restored(live.record, machine))
+            // A restore that was given up at its deadline may still come this far.
+            guard instance.machine == live.record else { throw CancellationError() }
+        } catch {
+            await live.kill()
+            throw error
+        }
+        standstill = .restored
+        watch(live)
+        try await live.resume()
+        await observe(.resumed)
+    }
+
+    private func undoRestore(_ failure: AgentError) async {
+        if let run { await end(run) }
+        let gone = await removeMachine()
+        await observe(.restoreFailed(failure.description), with: gone)
+    }
+
+    // MARK: What is on disk
+
+    /// Whether the saved memory of a machine that was taken up, and is gone, is still good: its disk was not written to.
+    ///
+    /// Called before the end of the machine is applied, which then leads to Standby or to Stopped.
+    func settleStandby() async {
+        guard let standby = instance.standby, instance.desired != .standby, instance.desired != .deleted else { return }
+        do {
+            let manifest = try await context.snapshots.manifest(of: standby.snapshot)
+            if try await context.disks.fingerprint(of: id) == manifest.overlay { return }
+        } catch {
+            logger.error("saved memory not readable", metadata: ["error": "\(error)"])
+        }
+        await giveUpStandby(standby)
+    }
+
+    /// Standby becomes Stopped.
+    func giveUpStandby() async {
+        if let standby = instance.standby { await giveUpStandby(standby) }
+    }
+
+    /// The memory on disk is of no use any more.
+    func giveUpStandby(_ standby: InstanceStandby) async {
+        await observe(.standbyForgotten)
+        await remove(standby.snapshot)
+    }
+
+    /// One that cannot be removed now is at the agent's next start.
+    private func remove(_ snapshot: SnapshotID) async {
+        let snapshots = context.snapshots
+        do {
+            // Also for a caller that was cancelled.
+            try await Task { try await snapshots.remove(snapshot) }.value
+        } catch {
+            logger.error("saved memory not removed", metadata: ["snapshot": "\(snapshot)", "error": "\(error)"])
+        }
+    }
+
+    @discardableResult
+    private func requireSnapshots(of driver: any HypervisorDriver) async throws -> HypervisorInformation {
+        let information = try await driver.information()
+        guard information.capabilities.snapshot else {
+            throw AgentError(
+                .notSupported,
+                code: "snapshot_not_supported",
+                "\(driver.name) \(information.version) cannot save a machine's memory"
+            )
+        }
+        return information
+    }
+
+    private func refusal(_ what: String, _ states: String) -> AgentError {
+        AgentError(
+            .invalidState,
+            "instance '\(instance.name)' cannot be \(what): it is \(instance.state.rawValue); only a \(states) one can be"
+        )
+    }
+}

@@ -1,0 +1,54 @@
+import struct Foundation.Date
+
+extension InstanceStateMachine {
+    /// Memory that stands still, goes to disk, and comes back.
+    mutating func applyStandby(_ transition: InstanceTransition, at time: Date) throws(AgentError) {
+        switch transition {
+        case .pauseRequested:
+            try require([.running, .paused], "paused")
+            instance.desired = .paused
+        case .resumeRequested:
+            try require([.running, .paused], "resumed")
+            instance.desired = .running
+        case .saved(let standby):
+            try require([.running, .paused], "put on standby")
+            instance.standby = standby
+            instance.desired = .standby
+            instance.stateError = nil
+        case .restoreRequested:
+            try require([.standby], "restored")
+            instance.desired = .running
+            instance.stateError = nil
+        case .restored(let record, let description):
+            guard instance.state == .standby else { return }
+            instance.description = description
+            instance.state = .paused
+            instance.machine = record
+            instance.hypervisor = record.hypervisor
+        case .restoreFailed(let message):
+            instance.stateError = message
+            guard instance.state == .standby, instance.desired == .running else { return }
+            instance.desired = .standby
+        case .standbyForgotten: forgetStandby(at: time)
+        default: break
+        }
+    }
+
+    /// In Standby it is the end of the run.
+    private mutating func forgetStandby(at time: Date) {
+        instance.standby = nil
+        guard instance.state == .standby else { return }
+        instance.exit = InstanceExit(reason: .stopped, message: "it was stopped in standby; its memory was given up")
+        instance.state = .stopped
+        instance.stoppedAt = time
+        if instance.desired != .deleted { instance.desired = .stopped }
+    }
+
+    private func require(_ states: [InstanceState], _ what: String) throws(AgentError) {
+        guard instance.desired != .deleted else { throw refused(what, "it is being deleted") }
+        guard states.contains(instance.state) else {
+            let allowed = states.map(\.rawValue).joined(separator: " or ")
+            throw refused(what, "it is \(instance.state.rawValue); only a \(allowed) one can be")
+        }
+    }
+}

@@ -1,0 +1,34 @@
+/// Saved machines on disk: each is there whole or not at all, also over a crash.
+///
+/// One is begun, filled by a hypervisor, and committed; what was begun and never committed is removed by ``prune(keeping:)``.
+/// All methods may be called at the same time for different snapshots.
+public protocol SnapshotStore: Sendable {
+    /// Makes an empty directory for a new one, which nobody but the agent and its VMMs can enter.
+    func begin(_ id: SnapshotID) async throws -> SnapshotDirectory
+
+    /// Makes what was begun durable, with its manifest: sizes and checksums of its files are added here.
+    ///
+    /// - Throws: ``AgentError`` `storageFull`; it can be discarded then, and is not there.
+    func commit(_ id: SnapshotID, _ manifest: SnapshotManifest) async throws
+
+    /// Reads a manifest, without a look at the files that it speaks of.
+    ///
+    /// - Throws: ``AgentError`` `invalidState` `snapshot_missing` or `snapshot_corrupt`; `versionMismatch`
+    ///   `snapshot_version_mismatch` if another release of the agent wrote it in a form of its own.
+    func manifest(of id: SnapshotID) async throws -> SnapshotManifest
+
+    /// Checks that the files of one are there whole and as they were written.
+    ///
+    /// - Returns: Where they are.
+    /// - Throws: As ``manifest(of:)``, naming the file.
+    func verify(_ id: SnapshotID) async throws -> SnapshotDirectory
+
+    /// The host bytes that one really takes; 0 if it is not there.
+    func usage(of id: SnapshotID) async throws -> ByteSize
+
+    /// Removes one, whether begun or committed. Idempotent.
+    func remove(_ id: SnapshotID) async throws
+
+    /// Removes all others.
+    func prune(keeping ids: Set<SnapshotID>) async throws
+}

@@ -1,0 +1,110 @@
+public import AgentCore
+import Foundation
+import Synchronization
+public import SystemPackage
+
+/// The snapshot port on a scratch directory: manifests in memory, what a hypervisor writes on disk, as it must be.
+public final class InMemorySnapshots: SnapshotStore {
+    private struct State {
+        var begun: Set<SnapshotID> = []
+        var manifests: [SnapshotID: SnapshotManifest] = [:]
+        var failures: [Call: AgentError] = [:]
+    }
+
+    /// A call that a test makes fail.
+    public enum Call: Sendable, Hashable { case begin, commit, manifest, verify, remove }
+
+    private let root: FilePath
+    private let state = Mutex(State())
+
+    /// - Parameter root: Where directories are made; whoever made it removes it.
+    public init(root: FilePath) { self.root = root }
+
+    /// Makes the next call of a kind fail before it does anything.
+    public func fail(_ call: Call, with error: AgentError) { state.withLock { $0.failures[call] = error } }
+
+    /// What was begun or committed, and not removed.
+    public var all: Set<SnapshotID> { state.withLock { $0.begun.union($0.manifests.keys) } }
+
+    /// Changes what a manifest says.
+    public func change(_ id: SnapshotID, _ body: @Sendable (inout SnapshotManifest) -> Void) {
+        state.withLock { state in
+            guard var manifest = state.manifests[id] else { return }
+            body(&manifest)
+            state.manifests[id] = manifest
+        }
+    }
+
+    public func begin(_ id: SnapshotID) async throws -> SnapshotDirectory {
+        try enter(.begin)
+        try? FileManager.default.removeItem(atPath: path(id).string)
+        try FileManager.default.createDirectory(atPath: path(id).string, withIntermediateDirectories: true)
+        state.withLock { _ = $0.begun.insert(id) }
+        return SnapshotDirectory(path: path(id))
+    }
+
+    public func commit(_ id: SnapshotID, _ manifest: SnapshotManifest) async throws {
+        try enter(.commit)
+        var manifest = manifest
+        manifest.files = try contents(id)
+        state.withLock { state in
+            state.begun.remove(id)
+            state.manifests[id] = manifest
+        }
+    }
+
+    public func manifest(of id: SnapshotID) async throws -> SnapshotManifest {
+        try enter(.manifest)
+        guard let manifest = state.withLock({ $0.manifests[id] }) else {
+            throw AgentError(.invalidState, code: "snapshot_missing", "snapshot \(id) is not there")
+        }
+        return manifest
+    }
+
+    public func verify(_ id: SnapshotID) async throws -> SnapshotDirectory {
+        try enter(.verify)
+        let manifest = try await manifest(of: id)
+        let found = try contents(id)
+        for file in manifest.files {
+            guard let same = found.first(where: { $0.name == file.name }) else {
+                throw AgentError(.invalidState, code: "snapshot_missing", "the file \(file.name) is not there")
+            }
+            guard same == file else {
+                throw AgentError(.invalidState, code: "snapshot_corrupt", "the file \(file.name) is damaged")
+            }
+        }
+        return SnapshotDirectory(path: path(id))
+    }
+
+    public func usage(of id: SnapshotID) async throws -> ByteSize {
+        ByteSize(bytes: all.contains(id) ? try contents(id).reduce(0) { $0 + $1.size } : 0)
+    }
+
+    public func remove(_ id: SnapshotID) async throws {
+        try enter(.remove)
+        state.withLock { state in
+            state.begun.remove(id)
+            state.manifests[id] = nil
+        }
+        try? FileManager.default.removeItem(atPath: path(id).string)
+    }
+
+    public func prune(keeping ids: Set<SnapshotID>) async throws {
+        for id in all.subtracting(ids) { try await remove(id) }
+    }
+
+    private func enter(_ call: Call) throws {
+        if let failure = state.withLock({ $0.failures.removeValue(forKey: call) }) { throw failure }
+    }
+
+    private func path(_ id: SnapshotID) -> FilePath { root.appending(id.rawValue) }
+
+    /// The checksum is the contents themselves: a double's are short.
+    private func contents(_ id: SnapshotID) throws -> [SnapshotManifest.File] {
+        guard FileManager.default.fileExists(atPath: path(id).string) else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: path(id).string).sorted().map { name in
+            let data = try Data(contentsOf: URL(filePath: path(id).appending(name).string))
+            return SnapshotManifest.File(name: name, size: data.count, checksum: data.base64EncodedString())
+        }
+    }
+}
