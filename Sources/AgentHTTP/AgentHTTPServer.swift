@@ -123,6 +123,7 @@ public struct AgentHTTPServer: Service {
             + [ImportRoute(images: images, threads: .singleton).route]
             + ImageStorageRoutes(images: images, resources: resources).routes
             + InstanceRoutes(instances: instances).routes
+            + LifecycleRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
                 AttachRoute(instances: instances).route, ResourceRoute(resources: resources).route,

@@ -11,6 +11,11 @@ public protocol InstanceOperations: Sendable {
     func create(_ request: CreateInstanceRequest) async throws -> Instance
     func start(_ reference: String, _ request: StartInstanceRequest) async throws -> Instance
     func stop(_ reference: String, _ request: StopInstanceRequest) async throws -> Instance
+    func pause(_ reference: String) async throws -> Instance
+    func resume(_ reference: String) async throws -> Instance
+    func standby(_ reference: String) async throws -> Instance
+    func restore(_ reference: String) async throws -> Instance
+    func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance
     func delete(_ reference: String) async throws
     func wait(_ reference: String, for state: InstanceState, timeout: Duration) async throws -> InstanceWaitResult
     func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess

@@ -44,10 +44,12 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     public var tty: Bool?
     /// Keep the program's stdin open for whoever attaches.
     public var stdinOpen: Bool?
+    public var restartPolicy: RestartPolicyBody?
 
     enum CodingKeys: String, CodingKey {
         case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty
         case stdinOpen = "stdin_open"
+        case restartPolicy = "restart_policy"
         case overlaySize = "overlay_size"
         case workingDirectory = "working_dir"
     }
@@ -74,6 +76,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         hypervisor = try reader.string("hypervisor")
         tty = try reader.boolean("tty")
         stdinOpen = try reader.boolean("stdin_open")
+        restartPolicy = try RestartPolicyBody(optional: reader.object("restart_policy"))
         if var inner = try reader.object("network") {
             network = try Network(&inner)
             if var egress = try inner.object("egress") {
@@ -94,7 +97,6 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         try reader.notImplemented("skip_kernel_headers") { if case .boolean = $0 { true } else { false } }
         try reader.notImplemented("auto_standby") { Self.isDisabled($0) }
         try reader.notImplemented("health_check") { Self.member("type", of: $0, isOneOf: ["", "none"]) }
-        try reader.notImplemented("restart_policy") { Self.member("policy", of: $0, isOneOf: ["", "never"]) }
         for name in [
             "skip_guest_agent", "disk_io_bps", "devices", "gpu", "volumes", "credentials", "snapshot_policy", "ttl",
             "expires_at", "platform",

@@ -48,7 +48,14 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var tty: Bool?
     public var stdinOpen: Bool?
     public var hypervisor: String?
+    /// Whether its memory is on disk.
     public var hasSnapshot: Bool
+    /// nil where it is not started again.
+    public var restartPolicy: RestartPolicyBody?
+    /// How often in a row it was started again by its policy.
+    public var restarts: Int?
+    /// When it is started again; nil if it is not going to be.
+    public var nextRestartAt: Date?
     public var createdAt: Date
     public var startedAt: Date?
     public var stoppedAt: Date?
@@ -66,6 +73,9 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
         case overlaySize = "overlay_size"
         case workingDirectory = "working_dir"
         case hasSnapshot = "has_snapshot"
+        case restarts
+        case restartPolicy = "restart_policy"
+        case nextRestartAt = "next_restart_at"
         case createdAt = "created_at"
         case startedAt = "started_at"
         case stoppedAt = "stopped_at"

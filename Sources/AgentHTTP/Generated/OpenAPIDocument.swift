@@ -338,6 +338,22 @@ enum OpenAPIDocument {
               responses:
                 "204": { description: It is gone. }
                 default: { $ref: "#/components/responses/Error" }
+            patch:
+              operationId: updateInstance
+              tags: [instances]
+              summary: Change what can be changed of an instance in any state.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/UpdateInstance" }
+              responses:
+                "200":
+                  description: The instance as it is now.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
           /instances/{id}/start:
             parameters:
               - $ref: "#/components/parameters/InstanceID"
@@ -375,6 +391,78 @@ enum OpenAPIDocument {
               responses:
                 "200":
                   description: It is stopped.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/pause:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: pauseInstance
+              tags: [instances]
+              summary: Let an instance stand still.
+              description: |
+                Its vCPUs stop, its memory stays where it is, until it is resumed, also over a restart of the agent. One that is
+                Paused is returned as it is.
+              responses:
+                "200":
+                  description: It stands still.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/resume:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: resumeInstance
+              tags: [instances]
+              summary: Let a paused instance run on.
+              description: |
+                Its guest is told what time it is. One that is Running is returned as it is.
+              responses:
+                "200":
+                  description: It runs.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/standby:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: standbyInstance
+              tags: [instances]
+              summary: Put an instance's memory on disk.
+              description: |
+                Its virtual machine ends; address, name and disks stay its own. A failure leaves it as it was. One that is in
+                Standby is returned as it is.
+              requestBody:
+                required: false
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/StandbyInstance" }
+              responses:
+                "200":
+                  description: It is in Standby.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/restore:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: restoreInstance
+              tags: [instances]
+              summary: Take an instance's memory up from disk.
+              description: |
+                It runs on where it was put on standby; its guest is told what time it is, and gets other random numbers. A
+                failure leaves it in Standby, and says why: the hypervisor's version, the disk, or the saved memory does not fit.
+              responses:
+                "200":
+                  description: It runs.
                   content:
                     application/json:
                       schema: { $ref: "#/components/schemas/Instance" }
@@ -826,7 +914,7 @@ enum OpenAPIDocument {
                 gpu: { type: object }
                 health_check: { type: object }
                 platform: { type: string }
-                restart_policy: { type: object }
+                restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
                 snapshot_policy: { type: object }
                 ttl: { type: string }
                 volumes: { type: array }
@@ -836,6 +924,42 @@ enum OpenAPIDocument {
               properties:
                 entrypoint: { type: array, items: { type: string } }
                 cmd: { type: array, items: { type: string } }
+            RestartPolicy:
+              type: object
+              description: When an instance is started again after its end. One that was stopped stays Stopped.
+              additionalProperties: false
+              properties:
+                policy:
+                  type: string
+                  enum: [never, on_failure, always]
+                backoff:
+                  type: string
+                  description: The pause before the first restart in a row, as 5s; it doubles with each, up to 5m.
+                max_attempts:
+                  type: integer
+                  minimum: 0
+                  description: How many restarts in a row there are at most; 0 is no limit.
+                stable_after:
+                  type: string
+                  description: A run of this length ends the row, as 10m.
+            UpdateInstance:
+              type: object
+              description: What is left out stays as it is.
+              additionalProperties: false
+              properties:
+                restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
+                env: { type: object }
+                auto_standby: { type: object }
+                health_check: { type: object }
+                ttl: { type: string }
+                expires_at: { type: string }
+            StandbyInstance:
+              type: object
+              description: Nothing of it is acted on.
+              additionalProperties: false
+              properties:
+                compression: { type: object }
+                compression_delay: { type: string }
             StopInstance:
               type: object
               additionalProperties: false
@@ -887,7 +1011,17 @@ enum OpenAPIDocument {
                 tty: { type: boolean, description: Whether the program has a terminal. }
                 stdin_open: { type: boolean, description: Whether the program's stdin is open for those who attach. }
                 hypervisor: { type: string }
-                has_snapshot: { type: boolean }
+                has_snapshot:
+                  type: boolean
+                  description: Whether its memory is on disk.
+                restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
+                restarts:
+                  type: integer
+                  description: How often in a row it was started again by its policy.
+                next_restart_at:
+                  type: string
+                  format: date-time
+                  description: When it is started again by its policy.
                 created_at: { type: string, format: date-time }
                 started_at: { type: string, format: date-time }
                 stopped_at: { type: string, format: date-time }

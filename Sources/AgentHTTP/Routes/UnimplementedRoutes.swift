@@ -6,9 +6,6 @@ import HummingbirdCore
 enum UnimplementedRoutes {
     private static let paths: [(String, [HTTPRequest.Method])] = [
         ("/resources/memory/reclaim", [.post]),
-        ("/instances/{id}", [.patch]),
-        ("/instances/{id}/standby", [.post]),
-        ("/instances/{id}/restore", [.post]),
         ("/instances/{id}/fork", [.post]),
         ("/instances/{id}/stat", [.get]),
         ("/instances/{id}/cp", [.get]),

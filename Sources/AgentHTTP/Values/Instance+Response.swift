@@ -32,6 +32,10 @@ extension InstanceResponse {
         exitCode = instance.exit?.code
         exitMessage = instance.exit?.message
         exitReason = instance.exit?.reason.rawValue
+        hasSnapshot = instance.standby != nil
+        restartPolicy = instance.specification.restartPolicy.map(RestartPolicyBody.init)
+        if instance.specification.restartPolicy != nil { restarts = instance.restarts }
+        nextRestartAt = instance.nextRestart
         if !instance.phases.isEmpty {
             phaseDurations = Dictionary(
                 uniqueKeysWithValues: instance.phases.map { ($0.key.rawValue, $0.value.milliseconds) }

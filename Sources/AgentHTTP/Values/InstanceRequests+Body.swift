@@ -32,6 +32,7 @@ extension CreateInstanceRequest {
         hypervisor = try Self.hypervisor(body.hypervisor)
         terminal = body.tty ?? false
         openStandardInput = body.stdinOpen ?? false
+        if let policy = body.restartPolicy { restartPolicy = try RestartPolicy(policy) }
     }
 
     private static func size(_ text: String?, _ field: String) throws(AgentError) -> ByteSize? {

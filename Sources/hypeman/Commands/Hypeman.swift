@@ -18,7 +18,8 @@ struct Hypeman: ParsableCommand {
         version: Version.current,
         subcommands: [
             RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
-            StartCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self, StatsCommand.self,
+            StartCommand.self, PauseCommand.self, ResumeCommand.self, StandbyCommand.self, RestoreCommand.self,
+            UpdateCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self, StatsCommand.self,
             PullCommand.self,
             ImportCommand.self, ImagesCommand.self, RmiCommand.self, SaveCommand.self, LoadCommand.self,
             ImageCommand.self, SystemCommand.self, ResourcesCommand.self, HealthCommand.self, VersionCommand.self,

@@ -18,7 +18,7 @@ struct PsCommand: AgentCommand {
         let (all, quiet, format) = (all, quiet, format)
         return try await AgentClient.with { client in
             let instances = try await client.call(.get, "/instances", as: [InstanceResponse].self)
-                .filter { all || $0.state != "Stopped" }
+                .filter { all || $0.state != "Stopped" || $0.nextRestartAt != nil }
             guard !quiet else {
                 for instance in instances { print(instance.id) }
                 return 0
@@ -30,7 +30,7 @@ struct PsCommand: AgentCommand {
                         String(instance.id.prefix(12)),
                         instance.name,
                         instance.image,
-                        instance.state,
+                        instance.nextRestartAt == nil ? instance.state : "Restarting",
                         instance.state == "Stopped" ? instance.exitCode.map(String.init) ?? "-" : "-",
                         instance.network.ip ?? "-",
                         instance.network.ports.map { $0.map(\.text).joined(separator: ", ") } ?? "-",

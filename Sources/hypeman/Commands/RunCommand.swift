@@ -64,6 +64,9 @@ struct RunCommand: AgentCommand {
     @Option(help: "qemu or cloud-hypervisor.")
     var hypervisor: String?
 
+    @Option(help: RestartOption.help)
+    var restart: RestartOption?
+
     @OptionGroup var networking: NetworkOptions
 
     @Argument(
@@ -76,6 +79,9 @@ struct RunCommand: AgentCommand {
         try Words.check(words, subject: "image", of: Self.self)
         guard !(detach && rm) else {
             throw ValidationError("-d and --rm cannot be used together: nobody would wait for the end.")
+        }
+        guard restart == nil || detach else {
+            throw ValidationError("--restart needs -d: without it the end of the program is the end of the command.")
         }
     }
 
@@ -147,6 +153,7 @@ struct RunCommand: AgentCommand {
         body.tty = tty ? true : nil
         body.stdinOpen = interactive ? true : nil
         body.network = try networking.body()
+        body.restartPolicy = restart?.body
         if let entrypoint, !entrypoint.isEmpty {
             // The image's command was made for its own entrypoint, so it goes with it.
             body.entrypoint = [entrypoint]

@@ -85,7 +85,6 @@ import Testing
             #"{"name":"a","image":"b","volumes":[{"volume_id":"x","mount_path":"/y"}]}"#, 501, "not_implemented",
             "volumes"
         ),
-        (#"{"name":"a","image":"b","restart_policy":{"policy":"always"}}"#, 501, "not_implemented", "restart_policy"),
         (#"{"name":"a","image":"b","hypervisor":"vz"}"#, 501, "not_implemented", "vz"),
         ("[]", 400, "invalid_request", "object"), ("{", 400, "invalid_request", "JSON"),
         ("", 400, "invalid_request", "JSON"),

@@ -91,6 +91,29 @@ final class ScriptedInstances: InstanceOperations {
         return try await script.withLock { $0.wait }(instance, state, timeout)
     }
 
+    func pause(_ reference: String) async throws -> Instance { try change(reference) { $0.state = .paused } }
+    func resume(_ reference: String) async throws -> Instance { try change(reference) { $0.state = .running } }
+
+    func standby(_ reference: String) async throws -> Instance {
+        try change(reference) { instance in
+            instance.state = .standby
+            instance.standby = InstanceStandby(snapshot: .random(), createdAt: Fixtures.time)
+        }
+    }
+
+    func restore(_ reference: String) async throws -> Instance {
+        try change(reference) { instance in
+            instance.state = .running
+            instance.standby = nil
+        }
+    }
+
+    func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance {
+        try change(reference) { instance in
+            if let policy = request.restartPolicy { instance.specification.restartPolicy = policy }
+        }
+    }
+
     func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess {
         _ = try get(reference)
         let exec = script.withLock { script in

@@ -25,6 +25,27 @@ import Testing
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(["pull"] + arguments + ["alpine"]) }
     }
 
+    @Test(
+        arguments: [
+            ("never", "never", nil), ("no", "never", nil), ("always", "always", nil), ("unless-stopped", "always", nil),
+            ("on-failure", "on_failure", nil), ("on-failure:3", "on_failure", 3),
+        ] as [(String, String, Int?)]
+    )
+    func restartPoliciesAreWrittenAsDockerDoes(_ text: String, _ policy: String, _ attempts: Int?) throws {
+        let body = try run("-d", "--restart", text, "alpine")
+        #expect(body.restartPolicy == RestartPolicyBody(policy: policy, maximumAttempts: attempts))
+    }
+
+    @Test(arguments: [
+        ["run", "-d", "--restart", "sometimes", "alpine"], ["run", "-d", "--restart", "on-failure:0", "alpine"],
+        ["run", "-d", "--restart", "on-failure:", "alpine"], ["run", "-d", "--restart", "always:3", "alpine"],
+        ["run", "--restart", "always", "alpine"], ["update", "web"], ["update", "--restart", "always"], ["pause"],
+        ["standby"],
+    ])
+    func whatMakesNoSenseIsRefused(_ arguments: [String]) {
+        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(arguments) }
+    }
+
     @Test func optionsAfterTheImageBelongToTheProgram() throws {
         let body = try run("--name", "web", "alpine", "ls", "-l", "--name", "x")
         #expect(body.name == "web")
