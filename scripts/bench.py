@@ -20,6 +20,7 @@ import time
 
 import bench_images
 import bench_network
+import bench_standby
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What is measured is what is used: a release build.
@@ -237,10 +238,15 @@ def image_many(agent, runs):
     return bench_images.measure(agent, runs, row, "import-files", bench_images.many_trees)
 
 
+def standby(agent, runs):
+    """Memory to disk and back; rows `standby` and `restore`."""
+    return bench_standby.measure(agent, runs, row, PROGRAM, qemu_command)
+
+
 # First what is measured of the agent alone, before anything has made it grow.
 BENCHMARKS = {
     "agent-memory": idle, "import-memory": import_memory, "create-cold": create_cold, "exec": exec_true,
-    "import": image_large, "import-files": image_many,
+    "standby": standby, "import": image_large, "import-files": image_many,
 }
 # Those that have an agent in a namespace of its own.
 NETWORKED = {"net-throughput": bench_network.throughput, "net-limits": bench_network.limits}
@@ -278,7 +284,8 @@ def main():
                 agent.import_busybox()
                 for name in ordinary:
                     print(f"==> {name}", file=sys.stderr)
-                    rows.append(BENCHMARKS[name](agent, options.runs))
+                    measured = BENCHMARKS[name](agent, options.runs)
+                    rows += measured if isinstance(measured, list) else [measured]
             finally:
                 agent.stop()
         if "attach" in chosen:

@@ -124,6 +124,7 @@ public struct AgentHTTPServer: Service {
             + ImageStorageRoutes(images: images, resources: resources).routes
             + InstanceRoutes(instances: instances).routes
             + LifecycleRoutes(instances: instances).routes
+            + SnapshotRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
                 AttachRoute(instances: instances).route, ResourceRoute(resources: resources).route,

@@ -16,6 +16,11 @@ public protocol InstanceOperations: Sendable {
     func standby(_ reference: String) async throws -> Instance
     func restore(_ reference: String) async throws -> Instance
     func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance
+    func createSnapshot(_ reference: String, _ request: CreateSnapshotRequest) async throws -> Snapshot
+    func snapshots(_ filter: SnapshotFilter) -> [Snapshot]
+    func snapshot(_ reference: String) throws(AgentError) -> Snapshot
+    func deleteSnapshot(_ reference: String) async throws
+    func restoreSnapshot(_ reference: String, _ snapshot: String, to target: InstanceState?) async throws -> Instance
     func delete(_ reference: String) async throws
     func wait(_ reference: String, for state: InstanceState, timeout: Duration) async throws -> InstanceWaitResult
     func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess

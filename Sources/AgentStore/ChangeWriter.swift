@@ -30,6 +30,10 @@ struct ChangeWriter {
             )
         case .removeImage(let name):
             try execute("DELETE FROM image WHERE name = ?", [name])
+        case .putSnapshot(let snapshot):
+            try put(snapshot)
+        case .removeSnapshot(let id):
+            try execute("DELETE FROM snapshot WHERE id = ?", [id.rawValue])
         case .putOperation(let operation):
             try put(operation)
         case .recordResource(let resource):
@@ -124,6 +128,24 @@ struct ChangeWriter {
                 )
                 throw AgentError.portInUse(port, by: holder ?? "?")
             }
+        }
+    }
+
+    private func put(_ snapshot: AgentCore.Snapshot) throws {
+        do {
+            try execute(
+                """
+                INSERT INTO snapshot (id, name, body) VALUES (?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body
+                """,
+                [snapshot.id.rawValue, snapshot.name?.rawValue, try encoder.encode(snapshot)]
+            )
+        } catch DatabaseError.SQLITE_CONSTRAINT_UNIQUE {
+            throw AgentError(
+                .alreadyExists,
+                code: "name_conflict",
+                "another snapshot has the name '\(snapshot.name?.rawValue ?? "")'"
+            )
         }
     }
 

@@ -40,6 +40,13 @@ enum Schema {
             }
         }
         migrator.registerMigration("2: addresses, devices and ports are unique", migrate: addNetworks)
+        migrator.registerMigration("3: snapshots") { database in
+            try database.create(table: "snapshot", options: .strict) { table in
+                table.primaryKey("id", .text)
+                table.column("name", .text).unique()
+                table.column("body", .blob).notNull()
+            }
+        }
         return migrator
     }
 

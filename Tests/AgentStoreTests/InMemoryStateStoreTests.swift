@@ -6,6 +6,7 @@ import Testing
     private let conformance = StateStoreConformance { InMemoryStateStore() }
 
     @Test func loadsWhatWasCommitted() async throws { try await conformance.loadsWhatWasCommitted() }
+    @Test func keepsSnapshots() async throws { try await conformance.keepsSnapshots() }
     @Test func commitsAllOrNothing() async throws { try await conformance.commitsAllOrNothing() }
     @Test func keepsAddressesAndPortsApart() async throws { try await conformance.keepsAddressesAndPortsApart() }
     @Test func remembersTheLastAddress() async throws { try await conformance.remembersTheLastAddress() }

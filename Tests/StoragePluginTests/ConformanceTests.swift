@@ -57,9 +57,13 @@ struct StorageConformanceTests {
 
     @Test func committedSnapshotIsThere() async throws { try await withSnapshots { try await $0.committedIsThere() } }
     @Test func damagedSnapshotIsNamed() async throws { try await withSnapshots { try await $0.damageIsNamed() } }
+    @Test func sharedFilesOfSnapshotsAreKept() async throws {
+        try await withSnapshots { try await $0.sharedFilesAreKept() }
+    }
     @Test func leftoversOfSnapshotsGo() async throws { try await withSnapshots { try await $0.leftoversGo() } }
 
     @Test func overlayIsMadeOnce() async throws { try await withDisks { try await $0.overlayIsMadeOnce() } }
+    @Test func overlaysAreCopied() async throws { try await withDisks { try await $0.overlaysAreCopied() } }
     @Test func configurationDiskIsReplaced() async throws {
         try await withDisks { try await $0.configurationDiskIsReplaced() }
     }

@@ -64,10 +64,7 @@ public struct StandbyInstanceBody: Encodable, Sendable, Hashable {
     /// Reads a request.
     public init(_ reader: FieldReader) throws(FieldError) {
         var reader = reader
-        try reader.notImplemented("compression") { value in
-            guard case .object(let members) = value else { return value.isNeutral }
-            return members["enabled"].map(\.isNeutral) ?? members.isEmpty
-        }
+        try reader.refuseCompression()
         try reader.notImplemented("compression_delay")
         try reader.finish()
     }

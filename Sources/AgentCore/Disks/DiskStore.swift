@@ -18,6 +18,17 @@ public protocol DiskStore: Sendable {
     /// - Throws: ``AgentError`` `invalidState` `disk_missing` if there is none.
     func fingerprint(of instance: InstanceID) async throws -> DiskFingerprint
 
+    /// Copies an instance's overlay, which nobody writes to meanwhile, to a new file; holes stay holes, and where the file
+    /// system can, both share what they have in common. It is on disk when this returns.
+    ///
+    /// - Throws: ``AgentError`` `storageFull`, `invalidState` `disk_missing`; nothing is left then.
+    func copyOverlay(of instance: InstanceID, to path: FilePath) async throws
+
+    /// Puts a copy of a file in the place of an instance's overlay, at once and for good.
+    ///
+    /// - Throws: ``AgentError`` `storageFull`; the overlay is what it was then.
+    func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws
+
     /// The host bytes that an instance's disks really take.
     func usage(of instance: InstanceID) async throws -> ByteSize
 

@@ -6,6 +6,8 @@ public struct EventDraft: Sendable, Hashable, Codable {
         case instanceCreated = "instance.created"
         case instanceState = "instance.state"
         case instanceDeleted = "instance.deleted"
+        case snapshotCreated = "snapshot.created"
+        case snapshotDeleted = "snapshot.deleted"
         case imageStatus = "image.status"
         case imageDeleted = "image.deleted"
         /// The host's network broke, or is right again.
@@ -14,7 +16,7 @@ public struct EventDraft: Sendable, Hashable, Codable {
 
     public var time: Date
     public var kind: Kind
-    /// An instance's id, an image's name, or a network's id.
+    /// An instance's or a snapshot's id, an image's name, or a network's id.
     public var subject: String
     /// More about it: `state`, `reason`, `exit_code`.
     public var attributes: [String: String]

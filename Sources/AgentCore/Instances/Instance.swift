@@ -157,6 +157,8 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var machine: MachineRecord?
     /// What the machine that runs was made as; nil when none runs.
     public var description: MachineDescription?
+    /// Where the output of this boot begins, as the guest counts it, if it was not booted but taken up from a snapshot.
+    public var outputStart: UInt64?
     /// Its memory on disk, in Standby and on the way there and back; nil otherwise.
     public var standby: InstanceStandby?
     /// When it is started again by its policy; nil if it is not going to be.

@@ -11,6 +11,7 @@ struct InstanceContext: Sendable {
     let imageStore: any ImageStore
     let disks: any DiskStore
     let snapshots: any SnapshotStore
+    let catalog: SnapshotCatalog
     let logs: any InstanceLogs
     let network: InstancesNetwork
     let hypervisors: HypervisorSelection

@@ -219,10 +219,14 @@ extension InstanceController {
 
     /// Writes the program's output to its log, from where the log ends, and tells the guest what is safe.
     private func recordOutput(of channel: any GuestChannel, boot: Int) async throws {
-        var position = try await context.logs.outputPosition(of: id, boot: boot)
+        // The log counts from the beginning of what is new in this boot.
+        let start = instance.outputStart ?? 0
+        var position = start + (try await context.logs.outputPosition(of: id, boot: boot))
         for try await output in channel.output(from: position) {
-            try await append(output, boot: boot)
             position = output.offset + UInt64(output.bytes.count)
+            var logged = output
+            logged.offset -= min(start, output.offset)
+            try await append(logged, boot: boot)
             try await channel.acknowledgeOutput(upTo: position)
         }
     }

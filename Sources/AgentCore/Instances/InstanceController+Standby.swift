@@ -52,6 +52,16 @@ extension InstanceController {
 
     private func save(_ machine: any VirtualMachine, as id: SnapshotID) async throws {
         let directory = try await context.snapshots.begin(id)
+        let memory = try await writeMemory(of: machine, to: directory)
+        let overlay = try await context.disks.fingerprint(of: self.id)
+        try await context.snapshots.commit(
+            id,
+            SnapshotManifest(instance: self.id, createdAt: context.time.now(), memory: memory, overlay: overlay)
+        )
+    }
+
+    /// Has the VMM write the memory of a machine that stands still.
+    func writeMemory(of machine: any VirtualMachine, to directory: SnapshotDirectory) async throws -> SavedMemory {
         try await withDeadline(
             memoryDeadline,
             clock: context.time.clock,
@@ -60,20 +70,15 @@ extension InstanceController {
         guard let description = instance.description else {
             throw AgentError(.internal, "nothing is stored of the machine of instance '\(instance.name)'")
         }
-        let record = machine.record
-        try await context.snapshots.commit(
-            id,
-            SnapshotManifest(
-                instance: self.id,
-                createdAt: context.time.now(),
-                hypervisor: record.hypervisor,
-                version: record.version,
-                accelerator: record.accelerator,
-                processor: HostProcessor.model,
-                session: record.session,
-                machine: description,
-                overlay: try await context.disks.fingerprint(of: self.id)
-            )
+        let logged = try await context.logs.outputPosition(of: id, boot: instance.boots)
+        return SavedMemory(
+            hypervisor: machine.record.hypervisor,
+            version: machine.record.version,
+            accelerator: machine.record.accelerator,
+            processor: HostProcessor.model,
+            session: machine.record.session,
+            machine: description,
+            outputPosition: (instance.outputStart ?? 0) + logged
         )
     }
 
@@ -100,7 +105,7 @@ extension InstanceController {
         guard instance.state == .standby, let standby = instance.standby else {
             throw refusal("restored", "Standby")
         }
-        let (manifest, driver) = try await checked(standby)
+        let (memory, driver) = try await checked(standby)
         try await settleOnNetwork()
         let resources = [machineResource] + (instance.endpoint.map { [$0.resource] } ?? [])
         try await apply(.restoreRequested, with: resources.map(StateChange.recordResource))
@@ -109,7 +114,7 @@ extension InstanceController {
                 memoryDeadline,
                 clock: context.time.clock,
                 "restoring instance '\(instance.name)'"
-            ) { try await self.takeUp(manifest, of: standby, by: driver) }
+            ) { try await self.takeUp(memory, of: standby, by: driver) }
         } catch {
             let failure = AgentError.wrapping(error, "instance '\(instance.name)' could not be restored")
             await undoRestore(failure)
@@ -122,23 +127,36 @@ extension InstanceController {
     }
 
     /// What is needed for a restore, once all of it has proved to fit.
-    private func checked(_ standby: InstanceStandby) async throws -> (SnapshotManifest, any HypervisorDriver) {
+    private func checked(_ standby: InstanceStandby) async throws -> (SavedMemory, any HypervisorDriver) {
         let manifest = try await context.snapshots.manifest(of: standby.snapshot)
-        let driver = try context.hypervisors.driver(named: manifest.hypervisor)
-        try manifest.check(try await requireSnapshots(of: driver), processor: HostProcessor.model)
-        guard try await context.disks.fingerprint(of: id) == manifest.overlay else {
-            throw AgentError(
-                .invalidState,
-                code: "snapshot_disk_mismatch",
-                "the disk of instance '\(instance.name)' was changed since its memory was saved, and they do not fit any "
-                    + "more: stop the instance, which gives its memory up, and start it"
-            )
+        let (memory, driver) = try await checked(manifest)
+        try requireFit(manifest, try await context.disks.fingerprint(of: id))
+        return (memory, driver)
+    }
+
+    /// Whether a memory goes with a disk as it is now.
+    func requireFit(_ manifest: SnapshotManifest, _ overlay: DiskFingerprint) throws(AgentError) {
+        guard overlay != manifest.overlay else { return }
+        throw AgentError(
+            .invalidState,
+            code: "snapshot_disk_mismatch",
+            "the disk of instance '\(instance.name)' was changed since its memory was saved, and they do not fit any "
+                + "more: stop the instance, which gives its memory up, and start it"
+        )
+    }
+
+    /// The memory that a manifest speaks of, once the hypervisor here has proved to fit it.
+    func checked(_ manifest: SnapshotManifest) async throws -> (SavedMemory, any HypervisorDriver) {
+        guard let memory = manifest.memory else {
+            throw AgentError(.invalidState, code: "snapshot_corrupt", "there is no memory in what was saved")
         }
-        return (manifest, driver)
+        let driver = try context.hypervisors.driver(named: memory.hypervisor)
+        try memory.check(try await requireSnapshots(of: driver), processor: HostProcessor.model)
+        return (memory, driver)
     }
 
     private func takeUp(
-        _ manifest: SnapshotManifest,
+        _ memory: SavedMemory,
         of standby: InstanceStandby,
         by driver: any HypervisorDriver
     ) async throws {
@@ -151,13 +169,13 @@ extension InstanceController {
         }
         let directory = try await context.snapshots.verify(standby.snapshot)
         if let endpoint = instance.endpoint { try await attach(endpoint) }
-        var machine = manifest.machine
+        var machine = memory.machine
         machine.runtimeDirectory = try context.runtime.create(for: id)
         for index in machine.disks.indices where machine.disks[index].serial == GuestConfiguration.DiskSerial.root {
             machine.disks[index].path = root.path
         }
         if let tap = instance.endpoint?.attachment.tap { machine.card?.tap = tap }
-        let live = try await driver.restore(machine, from: directory, session: manifest.session)
+        let live = try await driver.restore(machine, from: directory, session: memory.session)
         do {
             try await apply(.restored(live.record, machine))
             // A restore that was given up at its deadline may still come this far.
@@ -206,7 +224,7 @@ extension InstanceController {
     }
 
     /// One that cannot be removed now is at the agent's next start.
-    private func remove(_ snapshot: SnapshotID) async {
+    func remove(_ snapshot: SnapshotID) async {
         let snapshots = context.snapshots
         do {
             // Also for a caller that was cancelled.
@@ -217,7 +235,7 @@ extension InstanceController {
     }
 
     @discardableResult
-    private func requireSnapshots(of driver: any HypervisorDriver) async throws -> HypervisorInformation {
+    func requireSnapshots(of driver: any HypervisorDriver) async throws -> HypervisorInformation {
         let information = try await driver.information()
         guard information.capabilities.snapshot else {
             throw AgentError(
@@ -229,7 +247,7 @@ extension InstanceController {
         return information
     }
 
-    private func refusal(_ what: String, _ states: String) -> AgentError {
+    func refusal(_ what: String, _ states: String) -> AgentError {
         AgentError(
             .invalidState,
             "instance '\(instance.name)' cannot be \(what): it is \(instance.state.rawValue); only a \(states) one can be"

@@ -15,6 +15,20 @@ extension InstanceStateMachine {
             instance.standby = standby
             instance.desired = .standby
             instance.stateError = nil
+        case .broughtBack(let standby, let outputStart):
+            try require([.stopped], "brought back to a snapshot")
+            instance.nextRestart = nil
+            instance.stateError = nil
+            instance.desired = .stopped
+            guard let standby else { return }
+            instance.standby = standby
+            instance.state = .standby
+            instance.desired = .standby
+            // The log counts the output of each boot apart.
+            instance.boots += 1
+            instance.outputStart = outputStart
+            instance.exit = nil
+            instance.stoppedAt = nil
         case .restoreRequested:
             try require([.standby], "restored")
             instance.desired = .running

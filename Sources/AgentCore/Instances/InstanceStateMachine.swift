@@ -30,6 +30,8 @@ public enum InstanceTransition: Sendable, Hashable {
     case resumeRequested
     /// Its memory is on disk; its VMM has not run since, and is about to be ended.
     case saved(InstanceStandby)
+    /// What it was in a snapshot has taken the place of its memory and its disk.
+    case broughtBack(InstanceStandby?, outputStart: UInt64?)
     /// A restore was accepted.
     case restoreRequested
     /// A VMM has taken up its memory; it has not run yet.
@@ -105,7 +107,8 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .resumed:
             guard instance.state == .paused else { return }
             instance.state = .running
-        case .pauseRequested, .resumeRequested, .saved, .restoreRequested, .restored, .restoreFailed, .standbyForgotten:
+        case .pauseRequested, .resumeRequested, .saved, .broughtBack, .restoreRequested, .restored, .restoreFailed,
+            .standbyForgotten:
             try applyStandby(transition, at: time)
         case .policyChanged(let policy):
             instance.specification.restartPolicy = policy
@@ -153,6 +156,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
 
     private mutating func begin() {
         instance.state = .created
+        instance.outputStart = nil
         instance.desired = .running
         instance.boots += 1
         instance.exit = nil

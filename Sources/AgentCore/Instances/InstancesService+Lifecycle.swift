@@ -45,7 +45,7 @@ extension InstancesService {
         return try await perform(.update, on: reference) { try await $0.update(request, policy) }
     }
 
-    private func perform(
+    func perform(
         _ kind: Operation.Kind,
         on reference: String,
         _ body: @escaping @Sendable (InstanceController) async throws -> Void

@@ -13,6 +13,7 @@ extension InstancesService {
     /// - Throws: What the network backend says of a host whose network cannot be brought in line, before anything is
     ///   touched, and what the store says; a single instance that cannot be recovered says so in its own state.
     public func recover(_ state: StoredState, bootID: String) async throws {
+        context.catalog.restore(state.snapshots)
         let rebooted = state.bootID != nil && state.bootID != bootID
         context.network.restore(state, running: rebooted ? [] : state.instances.filter { $0.machine != nil })
         try await context.network.reconcile()
@@ -27,7 +28,8 @@ extension InstancesService {
         await removeOrphans()
         do {
             // What a standby or a restore that was cut off has left.
-            try await context.snapshots.prune(keeping: Set(list().compactMap(\.standby?.snapshot)))
+            let kept = list().compactMap(\.standby?.snapshot) + context.catalog.all().map(\.id)
+            try await context.snapshots.prune(keeping: Set(kept))
         } catch {
             context.logger.error("saved memory of nobody not removed", metadata: ["error": "\(error)"])
         }

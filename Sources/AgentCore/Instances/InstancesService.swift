@@ -37,6 +37,7 @@ public final class InstancesService: Sendable {
             imageStore: imageStore,
             disks: disks,
             snapshots: snapshots,
+            catalog: SnapshotCatalog(),
             logs: logs,
             network: InstancesNetwork(backend: network, store: store, time: time, logger: logger),
             hypervisors: hypervisors,

@@ -11,6 +11,8 @@ public struct Operation: Sendable, Hashable, Codable, Identifiable {
         case standby
         case restore
         case update
+        case snapshot
+        case restoreSnapshot = "restore_snapshot"
         case delete
     }
 

@@ -6,6 +6,12 @@ public protocol SnapshotStore: Sendable {
     /// Makes an empty directory for a new one, which nobody but the agent and its VMMs can enter.
     func begin(_ id: SnapshotID) async throws -> SnapshotDirectory
 
+    /// Puts the files of a committed one, but a copy of a disk, into another that was begun; they are never changed, so
+    /// both share what they take.
+    ///
+    /// - Throws: ``AgentError`` `invalidState` `snapshot_missing`.
+    func share(_ id: SnapshotID, with other: SnapshotID) async throws
+
     /// Makes what was begun durable, with its manifest: sizes and checksums of its files are added here.
     ///
     /// - Throws: ``AgentError`` `storageFull`; it can be discarded then, and is not there.

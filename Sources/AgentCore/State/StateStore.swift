@@ -26,6 +26,7 @@ public protocol StateStore: Sendable {
 public struct StoredState: Sendable {
     public var instances: [Instance] = []
     public var images: [Image] = []
+    public var snapshots: [Snapshot] = []
     /// Those that had not ended.
     public var operations: [Operation] = []
     public var resources: [HostResource] = []
@@ -46,6 +47,8 @@ public enum StateChange: Sendable, Hashable {
     case removeInstance(InstanceID)
     case putImage(Image)
     case removeImage(name: String)
+    case putSnapshot(Snapshot)
+    case removeSnapshot(SnapshotID)
     case putOperation(Operation)
     /// Records a host resource *before* it is made.
     case recordResource(HostResource)

@@ -3,6 +3,7 @@ struct Scope: Sendable, Hashable, CustomStringConvertible {
     enum Noun: String, Sendable {
         case instance
         case image
+        case snapshot
     }
 
     enum Verb: String, Sendable {

@@ -467,6 +467,104 @@ enum OpenAPIDocument {
                     application/json:
                       schema: { $ref: "#/components/schemas/Instance" }
                 default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/snapshots:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: createSnapshot
+              tags: [snapshots]
+              summary: Keep an instance as it is now.
+              description: |
+                `Standby` keeps memory and disk of one that is Running, Paused or in Standby, `Stopped` the disk of one that is
+                Stopped. The instance goes on as it was; one that runs stands still while memory and disk are written.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/CreateSnapshot" }
+              responses:
+                "201":
+                  description: It is on disk.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Snapshot" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/snapshots/{snapshotId}/restore:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+              - name: snapshotId
+                in: path
+                required: true
+                schema: { type: string }
+            post:
+              operationId: restoreSnapshot
+              tags: [snapshots]
+              summary: Make an instance what it was in a snapshot of its own.
+              description: What it is now is lost. It must be Stopped or in Standby.
+              requestBody:
+                required: false
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/RestoreSnapshot" }
+              responses:
+                "200":
+                  description: It is what it was.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+          /snapshots:
+            get:
+              operationId: listSnapshots
+              tags: [snapshots]
+              summary: All snapshots, oldest first.
+              parameters:
+                - name: name
+                  in: query
+                  schema: { type: string }
+                - name: source_instance_id
+                  in: query
+                  schema: { type: string }
+                - name: kind
+                  in: query
+                  schema: { type: string, enum: [Standby, Stopped] }
+                - $ref: "#/components/parameters/Tags"
+              responses:
+                "200":
+                  description: The snapshots.
+                  content:
+                    application/json:
+                      schema:
+                        type: array
+                        items: { $ref: "#/components/schemas/Snapshot" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+          /snapshots/{id}:
+            parameters:
+              - name: id
+                in: path
+                required: true
+                description: An id, a name, or a prefix of an id that fits no other; in this order.
+                schema: { type: string }
+            get:
+              operationId: getSnapshot
+              tags: [snapshots]
+              summary: One snapshot.
+              responses:
+                "200":
+                  description: The snapshot.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Snapshot" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+            delete:
+              operationId: deleteSnapshot
+              tags: [snapshots]
+              summary: Remove a snapshot, whatever has become of its instance.
+              responses:
+                "204": { description: It is gone. }
+                default: { $ref: "#/components/responses/Error" }
           /instances/{id}/stats:
             parameters:
               - $ref: "#/components/parameters/InstanceID"
@@ -960,6 +1058,46 @@ enum OpenAPIDocument {
               properties:
                 compression: { type: object }
                 compression_delay: { type: string }
+            CreateSnapshot:
+              type: object
+              required: [kind]
+              additionalProperties: false
+              properties:
+                kind: { type: string, enum: [Standby, Stopped] }
+                name: { type: string, description: Another snapshot cannot have it. }
+                tags: { type: object, additionalProperties: { type: string } }
+                compression: { type: object }
+            RestoreSnapshot:
+              type: object
+              additionalProperties: false
+              properties:
+                target_state:
+                  type: string
+                  enum: [Running, Standby, Stopped]
+                  description: Running, or the snapshot's own kind, which is what it is without.
+                target_hypervisor: { type: string }
+            Snapshot:
+              type: object
+              required:
+                - id
+                - kind
+                - source_instance_id
+                - source_instance_name
+                - size_bytes
+                - compression_state
+                - created_at
+              additionalProperties: false
+              properties:
+                id: { type: string }
+                name: { type: string }
+                kind: { type: string, enum: [Standby, Stopped] }
+                source_instance_id: { type: string }
+                source_instance_name: { type: string, description: What the instance was called at the time. }
+                source_hypervisor: { type: string }
+                size_bytes: { type: integer, description: What it takes of the host's disk. }
+                compression_state: { type: string, enum: [none] }
+                tags: { type: object, additionalProperties: { type: string } }
+                created_at: { type: string, format: date-time }
             StopInstance:
               type: object
               additionalProperties: false

@@ -68,6 +68,14 @@ public final class InMemoryStateStore: StateStore {
         case .removeInstance(let id): contents.state.instances.removeAll { $0.id == id }
         case .putImage(let image): replace(image, in: &contents.state.images) { $0.name == image.name }
         case .removeImage(let name): contents.state.images.removeAll { $0.name == name }
+        case .putSnapshot(let snapshot):
+            if let name = snapshot.name,
+                contents.state.snapshots.contains(where: { $0.name == name && $0.id != snapshot.id })
+            {
+                throw AgentError(.alreadyExists, code: "name_conflict", "another snapshot has the name '\(name)'")
+            }
+            replace(snapshot, in: &contents.state.snapshots) { $0.id == snapshot.id }
+        case .removeSnapshot(let id): contents.state.snapshots.removeAll { $0.id == id }
         case .putOperation(let operation): replace(operation, in: &contents.operations) { $0.id == operation.id }
         case .recordResource(let resource): replace(resource, in: &contents.state.resources) { $0 == resource }
         case .forgetResource(let resource): contents.state.resources.removeAll { $0 == resource }

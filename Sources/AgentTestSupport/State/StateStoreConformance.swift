@@ -34,6 +34,35 @@ public struct StateStoreConformance: Sendable {
         try require(after.images.isEmpty && after.resources.isEmpty, "what was removed is gone")
     }
 
+    /// Snapshots are kept, each name once, until they are removed.
+    public func keepsSnapshots() async throws {
+        let store = try make()
+        func snapshot(_ name: String?) throws -> Snapshot {
+            Snapshot(
+                id: .random(),
+                name: try name.map { try InstanceName($0) },
+                kind: .standby,
+                instance: .random(),
+                instanceName: try InstanceName("web"),
+                createdAt: Fixtures.time,
+                size: .mebibytes(5),
+                hypervisor: .qemu,
+                tags: ["a": "b"]
+            )
+        }
+        let snapshots = [try snapshot("first"), try snapshot(nil), try snapshot(nil)]
+        try await store.commit(snapshots.map(StateChange.putSnapshot))
+        try require(try await store.load().snapshots == snapshots, "each is equal in every field")
+        do {
+            try await store.commit([.putSnapshot(try snapshot("first"))])
+            throw ConformanceFailure("a taken name was accepted")
+        } catch let error as AgentError {
+            try require(error.code == "name_conflict", "a taken name is a name_conflict, got \(error.code)")
+        }
+        try await store.commit([.removeSnapshot(snapshots[1].id)])
+        try require(try await store.load().snapshots == [snapshots[0], snapshots[2]], "the removed one is gone")
+    }
+
     /// A commit that cannot be made whole changes nothing.
     public func commitsAllOrNothing() async throws {
         let store = try make()

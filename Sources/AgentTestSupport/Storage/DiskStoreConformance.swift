@@ -28,6 +28,30 @@ public struct DiskStoreConformance: Sendable {
         try require(first == second, "the path is the same each time")
     }
 
+    /// An overlay is copied and brought back; each change shows in its fingerprint.
+    public func overlaysAreCopied() async throws {
+        let store = try make()
+        let id = InstanceID.random()
+        _ = try await store.createOverlay(for: id, size: .mebibytes(64))
+        let before = try await store.fingerprint(of: id)
+        try require(try await store.fingerprint(of: id) == before, "a look changes nothing")
+        try await Scratch.with { scratch in
+            let copy = scratch.path.appending("copy")
+            try await store.copyOverlay(of: id, to: copy)
+            try require(try await store.fingerprint(of: id) == before, "a copy changes nothing")
+            try await store.replaceOverlay(of: id, by: copy)
+            let after = try await store.fingerprint(of: id)
+            try require(after.size == before.size && after != before, "another disk is in its place")
+            let none = scratch.path.appending("none")
+            do {
+                try await store.copyOverlay(of: .random(), to: none)
+            } catch let error as AgentError {
+                return try require(error.code == "disk_missing", "what is not there is missing: \(error)")
+            }
+            throw ConformanceFailure("what is not there was copied")
+        }
+    }
+
     /// Instances are listed as long as they have disks; removing twice is no error.
     public func removedInstancesAreGone() async throws {
         let store = try make()

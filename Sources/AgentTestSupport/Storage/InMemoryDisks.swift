@@ -1,4 +1,5 @@
 public import AgentCore
+import Foundation
 import Synchronization
 public import SystemPackage
 
@@ -8,6 +9,7 @@ public final class InMemoryDisks: DiskStore {
         var overlay: ByteSize?
         var configuration: [UInt8]?
         var writes = 0
+        var origin: Int?
     }
 
     private struct State {
@@ -60,6 +62,31 @@ public final class InMemoryDisks: DiskStore {
             return DiskFingerprint(size: size, modifiedNanoseconds: disks.writes)
         }
     }
+
+    /// A short file that says which disk it was.
+    public func copyOverlay(of instance: InstanceID, to path: FilePath) async throws {
+        let print = try await fingerprint(of: instance)
+        if let failure = state.withLock({ $0.failure }) { throw failure }
+        try "\(print.size.bytes) \(print.modifiedNanoseconds)".write(
+            toFile: path.string,
+            atomically: true,
+            encoding: .utf8
+        )
+    }
+
+    public func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws {
+        let words = try String(contentsOfFile: path.string, encoding: .utf8).split(separator: " ")
+        try state.withLock { state in
+            if let failure = state.failure { throw failure }
+            state.disks[instance]?.overlay = words.first.flatMap { Int($0) }.map { ByteSize(bytes: $0) }
+            state.disks[instance]?.origin = words.last.flatMap { Int($0) }
+            // A new file is another one, whatever is in it.
+            state.disks[instance]?.writes += 1
+        }
+    }
+
+    /// How many writes the disk had seen that an instance's overlay was last replaced by; nil if it never was.
+    public func origin(of instance: InstanceID) -> Int? { state.withLock { $0.disks[instance]?.origin } }
 
     /// A megabyte for each instance that has an overlay.
     public func usage(of instance: InstanceID) async throws -> ByteSize {

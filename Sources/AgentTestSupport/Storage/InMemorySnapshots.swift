@@ -43,6 +43,16 @@ public final class InMemorySnapshots: SnapshotStore {
         return SnapshotDirectory(path: path(id))
     }
 
+    public func share(_ id: SnapshotID, with other: SnapshotID) async throws {
+        for file in try await manifest(of: id).files where file.name != SnapshotManifest.overlayName {
+            let (source, target) = (path(id).appending(file.name), path(other).appending(file.name))
+            guard FileManager.default.fileExists(atPath: source.string) else {
+                throw AgentError(.invalidState, code: "snapshot_missing", "the file \(file.name) is not there")
+            }
+            try FileManager.default.linkItem(atPath: source.string, toPath: target.string)
+        }
+    }
+
     public func commit(_ id: SnapshotID, _ manifest: SnapshotManifest) async throws {
         try enter(.commit)
         var manifest = manifest

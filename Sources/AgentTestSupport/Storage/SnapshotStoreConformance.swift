@@ -46,6 +46,23 @@ public struct SnapshotStoreConformance: Sendable {
         }
     }
 
+    /// Files that are shared outlive whoever had them first, and a copy of a disk is not shared.
+    public func sharedFilesAreKept() async throws {
+        let store = try make()
+        let (first, second) = (SnapshotID.random(), SnapshotID.random())
+        let directory = try await store.begin(first)
+        try Self.write("abc", "memory", in: directory)
+        try Self.write("disk", SnapshotManifest.overlayName, in: directory)
+        try await store.commit(first, Self.manifest)
+        _ = try await store.begin(second)
+        try await store.share(first, with: second)
+        try await store.commit(second, Self.manifest)
+        try await store.remove(first)
+        _ = try await store.verify(second)
+        try require(try await store.manifest(of: second).files.map(\.name) == ["memory"], "the memory alone is shared")
+        try await Self.requireFailure("snapshot_missing") { try await store.share(first, with: second) }
+    }
+
     /// One that was begun twice starts empty; removing is idempotent; pruning leaves what is kept.
     public func leftoversGo() async throws {
         let store = try make()
@@ -68,12 +85,15 @@ public struct SnapshotStoreConformance: Sendable {
     private static let manifest = SnapshotManifest(
         instance: Fixtures.instance("web").id,
         createdAt: Fixtures.time,
-        hypervisor: .qemu,
-        version: "7.2.0",
-        accelerator: .tcg,
-        processor: nil,
-        session: "00",
-        machine: Fixtures.machine,
+        memory: SavedMemory(
+            hypervisor: .qemu,
+            version: "7.2.0",
+            accelerator: .tcg,
+            processor: nil,
+            session: "00",
+            machine: Fixtures.machine,
+            outputPosition: 7
+        ),
         overlay: DiskFingerprint(size: .gibibytes(1), modifiedNanoseconds: 5)
     )
 

@@ -6,6 +6,9 @@ extension AgentClient {
         "/instances/\(PercentEncoding.encode(instance))\(rest)"
     }
 
+    /// The path of a snapshot.
+    static func path(snapshot: String) -> String { "/snapshots/\(PercentEncoding.encode(snapshot))" }
+
     /// The path of an image; its slashes are part of one segment.
     static func path(image: String, _ rest: String = "") -> String {
         "/images/\(PercentEncoding.encode(image))\(rest)"

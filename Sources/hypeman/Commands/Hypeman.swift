@@ -19,7 +19,8 @@ struct Hypeman: ParsableCommand {
         subcommands: [
             RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
             StartCommand.self, PauseCommand.self, ResumeCommand.self, StandbyCommand.self, RestoreCommand.self,
-            UpdateCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self, StatsCommand.self,
+            SnapshotCommand.self, UpdateCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self,
+            StatsCommand.self,
             PullCommand.self,
             ImportCommand.self, ImagesCommand.self, RmiCommand.self, SaveCommand.self, LoadCommand.self,
             ImageCommand.self, SystemCommand.self, ResourcesCommand.self, HealthCommand.self, VersionCommand.self,

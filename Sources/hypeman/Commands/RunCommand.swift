@@ -161,12 +161,19 @@ struct RunCommand: AgentCommand {
         } else if !command.isEmpty {
             body.cmd = command
         }
-        for label in label {
-            let parts = label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            body.tags = body.tags ?? [:]
-            body.tags?[String(parts[0])] = parts.count == 2 ? String(parts[1]) : ""
-        }
+        body.tags = Self.tags(label)
         return body
+    }
+
+    /// Tags as they are written on the command line; nil where there are none.
+    static func tags(_ labels: [String]) -> [String: String]? {
+        guard !labels.isEmpty else { return nil }
+        var tags: [String: String] = [:]
+        for label in labels {
+            let parts = label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            tags[String(parts[0])] = parts.count == 2 ? String(parts[1]) : ""
+        }
+        return tags
     }
 
     /// Pulls an image that isn't here or failed before, waits for one that is on its way.

@@ -124,8 +124,8 @@ import Testing
             let instance = try await world.make("web")
             let snapshot = try #require(try await world.instances.standby("web").standby).snapshot
             let changes: [(String, String, @Sendable (inout SnapshotManifest) -> Void)] = [
-                ("snapshot_version_mismatch", "0.9.9", { $0.version = "0.9.9" }),
-                ("snapshot_version_mismatch", "kvm", { $0.accelerator = .kvm }),
+                ("snapshot_version_mismatch", "0.9.9", { $0.memory?.version = "0.9.9" }),
+                ("snapshot_version_mismatch", "kvm", { $0.memory?.accelerator = .kvm }),
                 ("snapshot_disk_mismatch", "disk", { $0.overlay.modifiedNanoseconds += 1 }),
                 ("snapshot_corrupt", "state", { $0.files[0].size += 1 }),
                 ("snapshot_missing", "other", { $0.files[0].name = "other" }),

@@ -13,6 +13,8 @@ final class ScriptedInstances: InstanceOperations {
         var stops: [StopInstanceRequest] = []
         var execRequests: [ExecRequest] = []
         var attachRequests: [AttachInstanceRequest] = []
+        var snapshots: [Snapshot] = []
+        var targets: [InstanceState?] = []
         var failure: AgentError?
         var exec: @Sendable (ExecRequest) throws -> any GuestProcess = { _ in
             ScriptedProcess(output: [], exit: GuestExit(code: 0))
@@ -112,6 +114,50 @@ final class ScriptedInstances: InstanceOperations {
         try change(reference) { instance in
             if let policy = request.restartPolicy { instance.specification.restartPolicy = policy }
         }
+    }
+
+    func createSnapshot(_ reference: String, _ request: CreateSnapshotRequest) async throws -> Snapshot {
+        let instance = try get(reference)
+        let snapshot = Snapshot(
+            id: .random(),
+            name: request.name,
+            kind: request.kind,
+            instance: instance.id,
+            instanceName: instance.name,
+            createdAt: Fixtures.time,
+            size: .mebibytes(3),
+            hypervisor: request.kind == .standby ? .qemu : nil,
+            tags: request.tags
+        )
+        script.withLock { $0.snapshots.append(snapshot) }
+        return snapshot
+    }
+
+    func snapshots(_ filter: SnapshotFilter) -> [Snapshot] {
+        script.withLock { $0.snapshots }.filter { snapshot in
+            (filter.kind ?? snapshot.kind) == snapshot.kind
+                && (filter.instance ?? snapshot.instance) == snapshot.instance
+                && (filter.name == nil || filter.name == snapshot.name)
+        }
+    }
+
+    func snapshot(_ reference: String) throws(AgentError) -> Snapshot {
+        let found = script.withLock { script in
+            script.snapshots.first { $0.id.rawValue == reference || $0.name?.rawValue == reference }
+        }
+        guard let found else { throw AgentError(.notFound, "there is no snapshot '\(reference)'") }
+        return found
+    }
+
+    func deleteSnapshot(_ reference: String) async throws {
+        let snapshot = try snapshot(reference)
+        script.withLock { $0.snapshots.removeAll { $0.id == snapshot.id } }
+    }
+
+    func restoreSnapshot(_ reference: String, _ snapshot: String, to target: InstanceState?) async throws -> Instance {
+        let found = try self.snapshot(snapshot)
+        script.withLock { $0.targets.append(target) }
+        return try change(reference) { $0.state = target ?? (found.kind == .standby ? .standby : .stopped) }
     }
 
     func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess {

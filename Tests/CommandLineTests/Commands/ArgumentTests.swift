@@ -40,7 +40,7 @@ import Testing
         ["run", "-d", "--restart", "sometimes", "alpine"], ["run", "-d", "--restart", "on-failure:0", "alpine"],
         ["run", "-d", "--restart", "on-failure:", "alpine"], ["run", "-d", "--restart", "always:3", "alpine"],
         ["run", "--restart", "always", "alpine"], ["update", "web"], ["update", "--restart", "always"], ["pause"],
-        ["standby"],
+        ["standby"], ["snapshot", "create"], ["snapshot", "restore", "web"], ["snapshot", "delete"],
     ])
     func whatMakesNoSenseIsRefused(_ arguments: [String]) {
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(arguments) }

@@ -77,6 +77,34 @@ public struct DirectoryDiskStore: DiskStore {
         )
     }
 
+    public func copyOverlay(of instance: InstanceID, to path: FilePath) async throws {
+        let source = directory(of: instance).appending(Self.overlayName)
+        try await Self.copy(source, to: path, for: instance)
+    }
+
+    public func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws {
+        let overlay = directory(of: instance).appending(Self.overlayName)
+        let new = directory(of: instance).appending(Self.overlayName + ".new")
+        try await Blocking.short { _ = try Files.remove(new) }
+        try await Self.copy(path, to: new, for: instance)
+        try await Blocking.short { try Files.rename(new, to: overlay) }
+    }
+
+    private static func copy(_ source: FilePath, to path: FilePath, for instance: InstanceID) async throws {
+        try await Blocking.long("disk copy") { cancellation in
+            guard try Files.status(source) != nil else {
+                throw AgentError(
+                    .invalidState,
+                    code: "disk_missing",
+                    "the disk \(source) of instance \(instance) is not there"
+                )
+            }
+            try Files.translating("cannot copy \(source) to \(path)") {
+                try SparseFile.copy(source, to: path, cancellation)
+            }
+        }
+    }
+
     public func usage(of instance: InstanceID) async throws -> ByteSize {
         try await Blocking.short {
             let blocks = try diskNames.reduce(0) { sum, name in

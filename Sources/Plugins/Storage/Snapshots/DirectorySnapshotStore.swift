@@ -31,6 +31,18 @@ public struct DirectorySnapshotStore: SnapshotStore {
         return SnapshotDirectory(path: path)
     }
 
+    public func share(_ id: SnapshotID, with other: SnapshotID) async throws {
+        let (path, destination) = (path(id), beginning(other))
+        try await Blocking.short {
+            for file in try Self.manifest(id, in: path).files where file.name != SnapshotManifest.overlayName {
+                let source = path.appending(try Self.component(file.name, id))
+                guard link(source.string, destination.appending(file.name).string) != 0 else { continue }
+                guard errno == ENOENT else { throw Files.error(Errno(rawValue: errno), "cannot link \(source)") }
+                throw Self.missing(file.name, id)
+            }
+        }
+    }
+
     public func commit(_ id: SnapshotID, _ manifest: SnapshotManifest) async throws {
         let (path, destination) = (beginning(id), self.path(id))
         try await Blocking.long("snapshot") { cancellation in
@@ -66,19 +78,12 @@ public struct DirectorySnapshotStore: SnapshotStore {
         let path = path(id)
         try await Blocking.long("snapshot") { cancellation in
             for file in try Self.manifest(id, in: path).files {
-                // A name out of the manifest is a path only once it is one that a directory can list.
-                guard FilePath.Component(file.name)?.kind == .regular, !file.name.contains("/") else {
-                    throw Self.corrupt(id, "its manifest names a file '\(file.name.prefix(80))'")
-                }
+                let name = try Self.component(file.name, id)
                 let found: (size: Int, digits: String)
                 do {
-                    found = try Checksum.file(path.appending(file.name), cancellation)
+                    found = try Checksum.file(path.appending(name), cancellation)
                 } catch Errno.noSuchFileOrDirectory {
-                    throw AgentError(
-                        .invalidState,
-                        code: "snapshot_missing",
-                        "the file \(file.name) of snapshot \(id) is not there"
-                    )
+                    throw Self.missing(file.name, id)
                 } catch let errno as Errno {
                     throw Files.error(errno, "cannot read \(path)/\(file.name)")
                 }
@@ -122,6 +127,18 @@ public struct DirectorySnapshotStore: SnapshotStore {
 
     private func path(_ id: SnapshotID) -> FilePath { directory.appending(id.rawValue) }
     private func beginning(_ id: SnapshotID) -> FilePath { directory.appending(id.rawValue + Self.newSuffix) }
+
+    /// A name out of a manifest is a path only once it is one that a directory can list.
+    private static func component(_ name: String, _ id: SnapshotID) throws -> FilePath.Component {
+        guard let component = FilePath.Component(name), component.kind == .regular else {
+            throw corrupt(id, "its manifest names a file '\(name.prefix(80))'")
+        }
+        return component
+    }
+
+    private static func missing(_ name: String, _ id: SnapshotID) -> AgentError {
+        AgentError(.invalidState, code: "snapshot_missing", "the file \(name) of snapshot \(id) is not there")
+    }
 
     private static func corrupt(_ id: SnapshotID, _ what: String) -> AgentError {
         AgentError(.invalidState, code: "snapshot_corrupt", "snapshot \(id) is damaged: \(what)")

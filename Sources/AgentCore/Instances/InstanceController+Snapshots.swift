@@ -1,0 +1,177 @@
+import Foundation
+import Logging
+import SystemPackage
+
+extension InstanceController {
+    // MARK: Making one
+
+    /// Keeps the instance as it is now; it goes on as it was.
+    ///
+    /// On an error nothing of the snapshot is left.
+    func snapshot(_ request: CreateSnapshotRequest, as snapshot: SnapshotID) async throws {
+        switch (request.kind, instance.state) {
+        case (.standby, .running), (.standby, .paused), (.standby, .standby), (.stopped, .stopped): break
+        case (.standby, _): throw refusal("kept with its memory", "Running, Paused or Standby")
+        case (.stopped, _): throw refusal("kept without its memory", "Stopped")
+        }
+        do {
+            let directory = try await context.snapshots.begin(snapshot)
+            if let run {
+                try await keep(run.machine, in: directory, as: snapshot)
+            } else {
+                try await keepAtRest(in: directory, as: snapshot)
+            }
+            try await store(request, as: snapshot)
+        } catch {
+            await remove(snapshot)
+            throw AgentError.wrapping(error, "no snapshot could be made of instance '\(instance.name)'")
+        }
+    }
+
+    private func store(_ request: CreateSnapshotRequest, as id: SnapshotID) async throws {
+        let snapshot = Snapshot(
+            id: id,
+            name: request.name,
+            kind: request.kind,
+            instance: self.id,
+            instanceName: instance.name,
+            createdAt: context.time.now(),
+            size: try await context.snapshots.usage(of: id),
+            hypervisor: request.kind == .standby ? instance.hypervisor : nil,
+            tags: request.tags
+        )
+        var attributes = ["instance": self.id.rawValue, "kind": request.kind.rawValue]
+        attributes["name"] = request.name?.rawValue
+        let event = EventDraft(
+            time: snapshot.createdAt,
+            kind: .snapshotCreated,
+            subject: id.rawValue,
+            attributes: attributes
+        )
+        try await context.store.commit([.putSnapshot(snapshot), .appendEvent(event)])
+        context.catalog.add(snapshot)
+    }
+
+    /// Memory and disk of a machine that lives, which stands still meanwhile.
+    private func keep(
+        _ machine: any VirtualMachine,
+        in directory: SnapshotDirectory,
+        as snapshot: SnapshotID
+    ) async throws {
+        guard shortages == 0 else {
+            throw AgentError(
+                .invalidState,
+                code: "host_disk_full",
+                "instance '\(instance.name)' waits for room on the host's disk; free some space and try again"
+            )
+        }
+        try await requireSnapshots(of: try context.hypervisors.driver(named: machine.record.hypervisor))
+        let ran = instance.state == .running
+        let result: Result<(SavedMemory, DiskFingerprint), any Error>
+        do {
+            if ran { try await standStill(machine) }
+            let memory = try await writeMemory(of: machine, to: directory)
+            try await copyOverlay(to: directory)
+            result = .success((memory, try await context.disks.fingerprint(of: id)))
+        } catch {
+            result = .failure(error)
+        }
+        // The checksums need no machine that waits for them.
+        if ran { await goOn(machine) }
+        let (memory, overlay) = try result.get()
+        try await commit(snapshot, memory, overlay)
+    }
+
+    /// What lies on disk already.
+    private func keepAtRest(in directory: SnapshotDirectory, as snapshot: SnapshotID) async throws {
+        let overlay = try await context.disks.fingerprint(of: id)
+        var memory: SavedMemory?
+        if let standby = instance.standby {
+            let manifest = try await context.snapshots.manifest(of: standby.snapshot)
+            try requireFit(manifest, overlay)
+            try await context.snapshots.share(standby.snapshot, with: snapshot)
+            memory = manifest.memory
+        }
+        try await copyOverlay(to: directory)
+        try await commit(snapshot, memory, overlay)
+    }
+
+    private func commit(_ snapshot: SnapshotID, _ memory: SavedMemory?, _ overlay: DiskFingerprint) async throws {
+        let manifest = SnapshotManifest(
+            instance: id,
+            createdAt: context.time.now(),
+            memory: memory,
+            overlay: overlay
+        )
+        try await context.snapshots.commit(snapshot, manifest)
+    }
+
+    private func copyOverlay(to directory: SnapshotDirectory) async throws {
+        try await context.disks.copyOverlay(of: id, to: directory.path.appending(SnapshotManifest.overlayName))
+    }
+
+    // MARK: Bringing one back
+
+    /// Makes the instance what it was in a snapshot of its own; what it is now is lost.
+    ///
+    /// - Parameters:
+    ///   - snapshot: Which.
+    ///   - target: `running`, `standby` or `stopped`; nil leaves it as it lay in the snapshot.
+    /// - Throws: `invalidState` unless it is Stopped or in Standby; what a restore or a start says, with the snapshot in
+    ///   place then. Up to that point a failure leaves the instance as it was.
+    func bringBack(_ snapshot: Snapshot, to target: InstanceState?) async throws {
+        guard snapshot.instance == id else {
+            throw AgentError(
+                .invalidArgument,
+                code: "snapshot_of_another_instance",
+                "snapshot \(snapshot.id) is of instance \(snapshot.instance) (\(snapshot.instanceName)), not of "
+                    + "'\(instance.name)'"
+            )
+        }
+        try require(target, of: snapshot)
+        guard instance.state == .stopped || instance.state == .standby else {
+            throw refusal("brought back to a snapshot", "Stopped or Standby")
+        }
+        let manifest = try await context.snapshots.manifest(of: snapshot.id)
+        if snapshot.kind == .standby { _ = try await checked(manifest) }
+        let directory = try await context.snapshots.verify(snapshot.id)
+
+        let id = SnapshotID.random()
+        do {
+            if manifest.memory != nil {
+                _ = try await context.snapshots.begin(id)
+                try await context.snapshots.share(snapshot.id, with: id)
+            }
+            // What was saved before does not go with the disk that comes.
+            await giveUpStandby()
+            try await context.disks.replaceOverlay(
+                of: self.id,
+                by: directory.path.appending(SnapshotManifest.overlayName)
+            )
+            var standby: InstanceStandby?
+            if let memory = manifest.memory {
+                try await commit(id, memory, try await context.disks.fingerprint(of: self.id))
+                standby = InstanceStandby(snapshot: id, createdAt: manifest.createdAt)
+            }
+            try await apply(.broughtBack(standby, outputStart: manifest.memory?.outputPosition))
+        } catch {
+            await remove(id)
+            throw AgentError.wrapping(error, "instance '\(instance.name)' could not be brought back")
+        }
+        guard target == .running else { return }
+        if snapshot.kind == .standby { try await restore() } else { try await start(StartInstanceRequest()) }
+    }
+
+    private func require(_ target: InstanceState?, of snapshot: Snapshot) throws(AgentError) {
+        switch (snapshot.kind, target) {
+        case (_, nil), (_, .running), (.standby, .standby), (.stopped, .stopped): return
+        default:
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_target_state",
+                "a snapshot of kind \(snapshot.kind.rawValue) can be brought back to \(snapshot.kind.rawValue) or Running, "
+                    + "not to \(target?.rawValue ?? "")"
+            )
+        }
+    }
+}
