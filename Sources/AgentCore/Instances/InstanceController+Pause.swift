@@ -90,9 +90,9 @@ extension InstanceController {
 
     /// Tells the guest what it has missed, if anything.
     ///
-    /// A guest that cannot be told runs on: it is wrong about the time only.
+    /// A guest that cannot be told runs on: it is wrong about the time only. One that stands still is told when it goes on.
     func wake(_ channel: any GuestChannel) async {
-        guard let kind = standstill else { return }
+        guard let kind = standstill, instance.state != .paused else { return }
         var entropy: [UInt8] = []
         if kind == .restored {
             var generator = SystemRandomNumberGenerator()

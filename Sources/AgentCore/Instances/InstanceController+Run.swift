@@ -96,6 +96,7 @@ extension InstanceController {
         await observe(.resumed)
         await observe(.problem(nil))
         logger.info("machine goes on: there is room on the host's disk")
+        await noteStandstill(.paused)
     }
 
     private func recordConsole(of machine: any VirtualMachine) async {

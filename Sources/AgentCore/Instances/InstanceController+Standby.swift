@@ -106,7 +106,7 @@ extension InstanceController {
             throw refusal("restored", "Standby")
         }
         let (memory, driver) = try await checked(standby)
-        try await settleOnNetwork()
+        try requirePlace()
         let resources = [machineResource] + (instance.endpoint.map { [$0.resource] } ?? [])
         try await apply(.restoreRequested, with: resources.map(StateChange.recordResource))
         do {
@@ -124,6 +124,19 @@ extension InstanceController {
         _ = try? await withDeadline(Self.answerDeadline, clock: context.time.clock, "") {
             while await self.channel == nil, await self.run != nil { try await self.channelOpening.wait() }
         }
+    }
+
+    /// Its guest's address is in its memory: another one would leave it without a network, and nobody would say why.
+    private func requirePlace() throws(AgentError) {
+        guard let (place, _) = try context.network.replacement(for: instance), let former = instance.attachment,
+            place.address != former.address || place.mac != former.mac
+        else { return }
+        throw AgentError(
+            .invalidState,
+            code: "network_changed",
+            "the agent's subnet was changed since the memory of instance '\(instance.name)' was saved, and its address "
+                + "\(former.address) is not in it: set SUBNET_CIDR back, or stop the instance, which gives its memory up"
+        )
     }
 
     /// What is needed for a restore, once all of it has proved to fit.
@@ -184,10 +197,10 @@ extension InstanceController {
             await live.kill()
             throw error
         }
-        standstill = .restored
         watch(live)
         try await live.resume()
         await observe(.resumed)
+        await noteStandstill(.restored)
     }
 
     private func undoRestore(_ failure: AgentError) async {

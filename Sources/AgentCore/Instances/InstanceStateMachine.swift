@@ -120,6 +120,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
             end(at: time)
         case .hostRebooted:
             guard instance.machine != nil || instance.state == .created else { return }
+            instance.description = nil
             guard instance.standby == nil else {
                 instance.machine = nil
                 return end(at: time)

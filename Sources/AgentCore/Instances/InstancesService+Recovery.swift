@@ -98,6 +98,7 @@ extension InstanceController {
             return
         }
         guard let record = instance.machine else { return await recoverWithoutMachine() }
+        let stoodStill = instance.state == .paused
         do {
             let driver = try context.hypervisors.driver(named: record.hypervisor)
             if let machine = try await driver.adopt(record, instance: id) {
@@ -105,9 +106,8 @@ extension InstanceController {
                 // The driver reports again that it stands still, and what is still wrong with it comes up again.
                 await observe(.resumed)
                 await observe(.problem(nil))
-                standstill = .restored
                 watch(machine)
-                await takeOver(machine)
+                await takeOver(machine, stoodStill: stoodStill)
                 return
             }
             await observe(.killing(.machineDied, "the VMM ended while the agent was away"))
@@ -122,7 +122,7 @@ extension InstanceController {
     }
 
     /// Finishes what was under way with a machine that lives.
-    private func takeOver(_ machine: any VirtualMachine) async {
+    private func takeOver(_ machine: any VirtualMachine, stoodStill: Bool) async {
         switch instance.desired {
         case .stopped: resumeStop()
         // Its memory is on disk, and it has not run since.
@@ -137,6 +137,9 @@ extension InstanceController {
             if let standby = instance.standby {
                 await observe(.resumed)
                 await giveUpStandby(standby)
+                await noteStandstill(.restored)
+            } else if stoodStill {
+                await noteStandstill(.paused)
             }
         case .paused, .deleted: break
         }

@@ -149,6 +149,19 @@ import Testing
         }
     }
 
+    @Test func anAddressThatIsNotInTheSubnetAnyMoreIsSaid() async throws {
+        try await AgentWorld.with { world in
+            let address = try #require(try await world.make("web").attachment).address
+            _ = try await world.instances.standby("web")
+            try await world.restart(subnet: "10.200.0.0/16")
+            let error = await #expect(throws: AgentError.self) { try await world.instances.restore("web") }
+            #expect(error?.code == "network_changed")
+            #expect(error?.message.contains(address.description) == true)
+            try await world.restart()
+            #expect(try await world.instances.restore("web").state == .running)
+        }
+    }
+
     // MARK: Crashes
 
     @Test func anAgentThatDiesWhileMemoryIsSavedFindsTheInstanceRunning() async throws {

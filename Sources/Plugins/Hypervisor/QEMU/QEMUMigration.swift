@@ -28,6 +28,7 @@ struct QEMUMigration {
             case reason = "error-desc"
         }
 
+        /// Also before QEMU has said anything of it.
         var isUnderWay: Bool { !["completed", "failed", "cancelled"].contains(status ?? "") }
     }
 
@@ -81,11 +82,15 @@ struct QEMUMigration {
     private func untilItEnds() async throws -> Status {
         var pause = Self.shortestPause
         while true {
-            let status = try await control.execute("query-migrate", QMPNothing?.none, returning: Status.self)
+            let status = try await status()
             guard status.isUnderWay else { return status }
             try await Task.sleep(for: pause)
             pause = min(pause * 3 / 2, Self.longestPause)
         }
+    }
+
+    private func status() async throws -> Status {
+        try await control.execute("query-migrate", QMPNothing?.none, returning: Status.self)
     }
 
     /// Also for a caller that was cancelled: the machine must be able to go on.
@@ -93,6 +98,8 @@ struct QEMUMigration {
         let migration = self
         await Task {
             do {
+                let status = try await migration.status()
+                guard status.status != nil, status.isUnderWay else { return }
                 try await migration.control.execute("migrate_cancel")
                 _ = try await withDeadline(.seconds(10), "") { try await migration.untilItEnds() }
             } catch {
