@@ -24,6 +24,7 @@ public struct AgentHTTPServer: Service {
     private let images: any ImageOperations
     private let pushes: PushService
     private let resources: any ResourceOperations
+    private let events: any EventOperations
     private let information: AgentInformation
     private let logger: Logger
 
@@ -36,6 +37,7 @@ public struct AgentHTTPServer: Service {
         images: any ImageOperations,
         pushes: PushService,
         resources: any ResourceOperations,
+        events: any EventOperations,
         information: AgentInformation,
         logger: Logger
     ) throws(AgentError) {
@@ -46,6 +48,7 @@ public struct AgentHTTPServer: Service {
         self.images = images
         self.pushes = pushes
         self.resources = resources
+        self.events = events
         self.information = information
         self.logger = logger
     }
@@ -65,7 +68,13 @@ public struct AgentHTTPServer: Service {
         )
         let responder = Responder(
             routes: RouteTable(
-                try Self.routes(instances: instances, images: images, resources: resources, information: information)
+                try Self.routes(
+                    instances: instances,
+                    images: images,
+                    resources: resources,
+                    events: events,
+                    information: information
+                )
             ),
             registry: RegistryEndpoint(pushes: pushes, authenticator: authenticator),
             authenticator: authenticator,
@@ -116,6 +125,7 @@ public struct AgentHTTPServer: Service {
         instances: any InstanceOperations,
         images: any ImageOperations,
         resources: any ResourceOperations,
+        events: any EventOperations,
         information: AgentInformation
     ) throws -> [Route] {
         SystemRoutes(information: information, document: try PublishedDocument()).routes
@@ -128,6 +138,7 @@ public struct AgentHTTPServer: Service {
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
                 AttachRoute(instances: instances).route, ResourceRoute(resources: resources).route,
+                EventRoute(events: events).route,
             ]
             + UnimplementedRoutes.routes
     }

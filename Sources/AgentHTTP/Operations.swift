@@ -44,6 +44,11 @@ public protocol ResourceOperations: Sendable {
     func diskUsage() async throws -> DiskUsageReport
 }
 
+/// What the routes need of ``EventsService``, whose documentation is the contract.
+public protocol EventOperations: Sendable {
+    func events(after sequence: Int?) -> AsyncThrowingStream<Event, any Error>
+}
+
 /// What the routes need of ``ImagesService``, whose documentation is the contract.
 public protocol ImageOperations: Sendable {
     func pull(
@@ -65,3 +70,4 @@ public protocol ImageOperations: Sendable {
 extension InstancesService: InstanceOperations {}
 extension ImagesService: ImageOperations {}
 extension ResourcesService: ResourceOperations {}
+extension EventsService: EventOperations {}

@@ -277,6 +277,26 @@ enum OpenAPIDocument {
                     text/event-stream:
                       schema: { type: string }
                 default: { $ref: "#/components/responses/Error" }
+          /events:
+            get:
+              operationId: followEvents
+              tags: [system]
+              summary: What happens, as it happens.
+              description: |
+                Server-sent events, one for each change of an instance, an image, a snapshot or the network, numbered without gaps.
+                The stream does not end by itself. One whose events are not kept any more ends early: the position is too old.
+              parameters:
+                - name: after
+                  in: query
+                  description: The number of the last event that is known; without it the newest that there is.
+                  schema: { type: integer, minimum: 0 }
+              responses:
+                "200":
+                  description: The events.
+                  content:
+                    text/event-stream:
+                      schema: { $ref: "#/components/schemas/Event" }
+                default: { $ref: "#/components/responses/Error" }
           /instances:
             get:
               operationId: listInstances
@@ -1058,6 +1078,16 @@ enum OpenAPIDocument {
               properties:
                 compression: { type: object }
                 compression_delay: { type: string }
+            Event:
+              type: object
+              required: [sequence, time, kind, subject, attributes]
+              additionalProperties: false
+              properties:
+                sequence: { type: integer, description: "From 1, without gaps." }
+                time: { type: string, format: date-time }
+                kind: { type: string, description: As instance.state. }
+                subject: { type: string, description: "An instance's or a snapshot's id, an image's name, or a network's id." }
+                attributes: { type: object, additionalProperties: { type: string } }
             CreateSnapshot:
               type: object
               required: [kind]

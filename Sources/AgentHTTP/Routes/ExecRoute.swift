@@ -23,8 +23,20 @@ struct ExecRoute: Sendable {
         guard [.created, .initializing, .running].contains(instance.state) else {
             throw AgentError(
                 .invalidState,
-                "instance \(instance.name) is \(instance.state.rawValue), not Running: start it first"
+                "instance \(instance.name) is \(instance.state.rawValue), not Running: \(instance.state.remedy)"
             )
+        }
+    }
+}
+
+extension InstanceState {
+    /// What makes an instance run that is not Running.
+    fileprivate var remedy: String {
+        switch self {
+        case .paused: "resume it first"
+        case .standby: "restore it first"
+        case .created, .initializing: "wait until it is"
+        case .running, .shutdown, .stopped, .unknown: "start it first"
         }
     }
 }

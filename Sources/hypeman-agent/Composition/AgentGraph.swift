@@ -39,7 +39,9 @@ enum AgentGraph {
                     { (directory: DataDirectory) in try SQLiteStateStore(path: directory.database) },
                     cleanup: { try $0.close() }
                 )
-                bind((any StateStore).self) { (it: SQLiteStateStore) in it }
+                provide(EventFeed.init)
+                provide({ (file: SQLiteStateStore, feed: EventFeed) in PublishingStateStore(base: file, feed: feed) })
+                bind((any StateStore).self) { (it: PublishingStateStore) in it }
             }
             StoragePlugin.providers
             QEMUPlugin.providers
@@ -51,6 +53,7 @@ enum AgentGraph {
                 provide(PushService.init)
                 provide(InstancesService.init)
                 provide(ResourcesService.init)
+                provide(EventsService.init)
             }
             ProviderSet("host") {
                 provide({ (agent: AgentConfiguration) in LinuxHostProbe(agent: agent) })
@@ -61,6 +64,7 @@ enum AgentGraph {
                 bind((any InstanceOperations).self) { (it: InstancesService) in it }
                 bind((any ImageOperations).self) { (it: ImagesService) in it }
                 bind((any ResourceOperations).self) { (it: ResourcesService) in it }
+                bind((any EventOperations).self) { (it: EventsService) in it }
                 provide(AgentHTTPServer.init)
             }
             root

@@ -49,10 +49,15 @@ extension AgentClient {
 
     /// Waits until an instance has stopped, however long that takes.
     func waitUntilStopped(_ reference: String) async throws -> WaitResponse {
+        try await wait(reference, for: "Stopped")
+    }
+
+    /// Waits until an instance is in a state or cannot come to it any more, however long that takes.
+    func wait(_ reference: String, for state: String) async throws -> WaitResponse {
         while true {
             let answer = try await call(
                 .get,
-                Self.path(instance: reference, "/wait?state=Stopped&timeout=300s"),
+                Self.path(instance: reference, "/wait?state=\(state)&timeout=300s"),
                 as: WaitResponse.self
             )
             if !answer.timedOut { return answer }

@@ -20,6 +20,7 @@ struct Hypeman: ParsableCommand {
             RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
             StartCommand.self, PauseCommand.self, ResumeCommand.self, StandbyCommand.self, RestoreCommand.self,
             SnapshotCommand.self, UpdateCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self,
+            EventsCommand.self,
             StatsCommand.self,
             PullCommand.self,
             ImportCommand.self, ImagesCommand.self, RmiCommand.self, SaveCommand.self, LoadCommand.self,

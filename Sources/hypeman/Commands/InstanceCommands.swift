@@ -167,19 +167,42 @@ struct InspectCommand: AgentCommand {
 struct WaitCommand: AgentCommand {
     static let configuration = CommandConfiguration(
         commandName: "wait",
-        abstract: "Wait until instances stop, and print their programs' exit codes."
+        abstract: "Wait until instances stop, and print their programs' exit codes.",
+        discussion: "With --for it is another state that is waited for, and nothing is printed."
     )
     static var failureStatus: Int32 { ExitStatus.ownFailure }
+    private static let states = ["Running", "Paused", "Standby", "Stopped"]
+
+    @Option(
+        name: .customLong("for"),
+        help: ArgumentHelp("Wait for this state: Running, Paused, Standby or Stopped.", valueName: "state")
+    )
+    var state: String?
 
     @Argument(help: "The instances.")
     var instances: [String]
 
+    func validate() throws {
+        guard let state, !Self.states.contains(where: { $0.lowercased() == state.lowercased() }) else { return }
+        throw ValidationError("--for '\(state)' is not one of \(Self.states.joined(separator: ", ")).")
+    }
+
     func perform() async throws -> Int32 {
+        let state = state.flatMap { state in Self.states.first { $0.lowercased() == state.lowercased() } }
         let instances = instances
         return try await AgentClient.with { client in
             for name in instances {
-                let answer = try await client.waitUntilStopped(name)
-                print(answer.exitCode.map(String.init) ?? "unknown")
+                let answer = try await client.wait(name, for: state ?? "Stopped")
+                guard let state else {
+                    print(answer.exitCode.map(String.init) ?? "unknown")
+                    continue
+                }
+                guard answer.state == state else {
+                    throw CommandError(
+                        "\(name) is \(answer.state), and does not come to \(state) by itself",
+                        remedy: answer.stateError ?? "hypeman inspect \(name) says more"
+                    )
+                }
             }
             return 0
         }

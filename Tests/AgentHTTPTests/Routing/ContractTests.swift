@@ -14,6 +14,7 @@ import Testing
                 instances: server.instances,
                 images: server.images,
                 resources: ScriptedResources(),
+                events: ScriptedEvents(),
                 information: AgentInformation(version: "1", hypervisors: [], providesNetwork: false)
             )
             let missing = Set(UnimplementedRoutes.routes.map { "\($0.method.rawValue) \($0.path)" })

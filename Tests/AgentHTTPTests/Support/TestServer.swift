@@ -20,6 +20,7 @@ struct TestServer: Sendable {
     let port: Int
     let instances: ScriptedInstances
     let images: ScriptedImages
+    let events: ScriptedEvents
     let directory: FilePath
     let http: HTTPClient
     /// Of TCP.
@@ -45,6 +46,7 @@ struct TestServer: Sendable {
         defer { try? FileManager.default.removeItem(atPath: directory.string) }
         let instances = ScriptedInstances()
         let images = ScriptedImages(directory: archives)
+        let events = ScriptedEvents()
         let socket = directory.appending("agent.sock")
         let server = try AgentHTTPServer(
             configuration: HTTPConfiguration(socketPath: socket, port: 0, jwtSecret: secret, tls: tls),
@@ -52,6 +54,7 @@ struct TestServer: Sendable {
             images: images,
             pushes: pushes ?? PushBackend.inMemory().pushes,
             resources: ScriptedResources(),
+            events: events,
             information: AgentInformation(version: "1.2.3", hypervisors: [], providesNetwork: false),
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         )
@@ -86,6 +89,7 @@ struct TestServer: Sendable {
                         port: port ?? 0,
                         instances: instances,
                         images: images,
+                        events: events,
                         directory: directory,
                         http: http,
                         scheme: tls == nil ? "http" : "https"

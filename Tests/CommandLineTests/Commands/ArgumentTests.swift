@@ -41,6 +41,7 @@ import Testing
         ["run", "-d", "--restart", "on-failure:", "alpine"], ["run", "-d", "--restart", "always:3", "alpine"],
         ["run", "--restart", "always", "alpine"], ["update", "web"], ["update", "--restart", "always"], ["pause"],
         ["standby"], ["snapshot", "create"], ["snapshot", "restore", "web"], ["snapshot", "delete"],
+        ["wait", "--for", "Frozen", "web"], ["events", "--after", "-1"],
     ])
     func whatMakesNoSenseIsRefused(_ arguments: [String]) {
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(arguments) }
