@@ -176,16 +176,19 @@ struct ArchiveReaderTests {
         }
     }
 
-    @Test func imageOfAnotherPlatformIsRefused() async throws {
+    @Test(arguments: ["s390x", String(repeating: "x", count: 50_000)])
+    func imageOfAnotherPlatformIsRefused(_ architecture: String) async throws {
         try await Scratch.with { scratch in
             let layout = try await Layout.make(Self.layers(), in: scratch)
-            try await tool("umoci", ["config", "--image", "\(layout):image", "--architecture", "s390x"])
+            try await tool("umoci", ["config", "--image", "\(layout):image", "--architecture", architecture])
             let storage = try scratch.storage()
             let archive = try await Layout.archive(layout, in: scratch)
             let error = await #expect(throws: AgentError.self) {
                 try await storage.reader.read(archive, platform: .host) { _ in }
             }
-            #expect(error?.kind == .notSupported)
+            #expect(error?.code == "platform_not_found")
+            #expect(error?.message.contains(architecture.prefix(30)) == true)
+            #expect(error.map { $0.message.utf8.count < 200 } == true, "an image's own words do not fill a log")
         }
     }
 

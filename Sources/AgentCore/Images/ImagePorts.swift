@@ -21,7 +21,12 @@ public struct Platform: Sendable, Hashable, Codable, CustomStringConvertible {
         #endif
     }
 
-    public var description: String { "\(os)/\(architecture)" + (variant.map { "/\($0)" } ?? "") }
+    /// As `linux/arm64/v8`; what an image says of itself may be of any length, and is cut where no platform's name ends.
+    public var description: String {
+        [os, architecture, variant].compactMap { $0?.prefix(Self.longestWord) }.joined(separator: "/")
+    }
+
+    private static let longestWord = 32
 }
 
 /// A layer that is on this host's disk and whose digest was verified.

@@ -87,8 +87,13 @@ extension OCI.Index {
         return suitable.filter { $0.1 == best }.map(\.0)
     }
 
+    /// As many as official images have, and a message can hold.
+    private static let namedPlatforms = 16
+
     /// The platforms it has, for a message.
     var platforms: String {
-        manifests.compactMap { $0.platform?.description }.filter { $0 != "unknown/unknown" }.joined(separator: ", ")
+        let names = manifests.compactMap { $0.platform?.description }.filter { $0 != "unknown/unknown" }
+        let rest = names.count > Self.namedPlatforms ? " and \(names.count - Self.namedPlatforms) more" : ""
+        return names.prefix(Self.namedPlatforms).joined(separator: ", ") + rest
     }
 }
