@@ -66,10 +66,10 @@ import Testing
             try await world.install(ports: [PublishedPort(hostPort: 8080, guestPort: 80)])
             try await other.install([])
             // Neither overtakes the other for ever.
-            let both = try await world.host.run("nft", "-a", "list", "ruleset")
+            let both = try await world.host.run("nft", "-s", "-a", "list", "ruleset")
             #expect(try await world.firewall.install([world.alice(8080), world.bobEndpoint]) == false)
             #expect(try await other.install([]) == false)
-            #expect(try await world.host.run("nft", "-a", "list", "ruleset") == both)
+            #expect(try await world.host.run("nft", "-s", "-a", "list", "ruleset") == both)
             try await world.serving { _ async throws in
                 #expect(try await world.alice.ask(World.outsideAddress, 80) == .peer(World.hostAddress))
                 #expect(try await world.outside.ask(World.hostAddress, 8080) == .peer(World.outsideAddress))
@@ -90,9 +90,9 @@ import Testing
         try await World.with { world async throws in
             try await ForeignRules.ufw.load(into: world.host)
             #expect(try await world.firewall.install([world.alice(8080)]))
-            let before = try await world.host.run("nft", "-a", "list", "ruleset")
+            let before = try await world.host.run("nft", "-s", "-a", "list", "ruleset")
             #expect(try await world.firewall.install([world.alice(8080)]) == false)
-            #expect(try await world.host.run("nft", "-a", "list", "ruleset") == before)
+            #expect(try await world.host.run("nft", "-s", "-a", "list", "ruleset") == before)
             // Nor does that of an agent that was started anew, to iptables' tables.
             let rules = world.firewall.rules
             let saved = try await PacketFilter(rules: rules, network: world.firewall.network).saved()
