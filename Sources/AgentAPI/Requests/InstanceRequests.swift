@@ -95,18 +95,13 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         }
         // There are no kernel headers to skip, whatever is asked for.
         try reader.notImplemented("skip_kernel_headers") { if case .boolean = $0 { true } else { false } }
-        try reader.notImplemented("auto_standby") { Self.isDisabled($0) }
+        try reader.notImplemented("auto_standby") { $0.isDisabledObject ?? false }
         try reader.notImplemented("health_check") { Self.member("type", of: $0, isOneOf: ["", "none"]) }
         for name in [
             "skip_guest_agent", "disk_io_bps", "devices", "gpu", "volumes", "credentials", "snapshot_policy", "ttl",
             "expires_at", "platform",
         ] { try reader.notImplemented(name) }
         try reader.finish()
-    }
-
-    private static func isDisabled(_ value: JSONValue) -> Bool {
-        guard case .object(let members) = value else { return false }
-        return members["enabled"].map(\.isNeutral) ?? members.isEmpty
     }
 
     private static func member(_ name: String, of value: JSONValue, isOneOf neutral: Set<String>) -> Bool {

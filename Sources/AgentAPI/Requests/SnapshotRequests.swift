@@ -45,9 +45,6 @@ public struct RestoreSnapshotBody: Encodable, Sendable, Hashable {
 extension FieldReader {
     /// What is saved is not compressed, and only what asks for that is taken.
     mutating func refuseCompression() throws(FieldError) {
-        try notImplemented("compression") { value in
-            guard case .object(let members) = value else { return value.isNeutral }
-            return members["enabled"].map(\.isNeutral) ?? members.isEmpty
-        }
+        try notImplemented("compression") { $0.isDisabledObject ?? $0.isNeutral }
     }
 }

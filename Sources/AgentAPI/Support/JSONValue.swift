@@ -53,6 +53,12 @@ public enum JSONValue: Sendable, Hashable, Codable {
         }
     }
 
+    /// Whether an object asks for nothing, since it is switched off or empty; nil for anything but an object.
+    var isDisabledObject: Bool? {
+        guard case .object(let members) = self else { return nil }
+        return members["enabled"].map(\.isNeutral) ?? members.isEmpty
+    }
+
     /// What kind of value it is, for error messages.
     var kind: String {
         switch self {

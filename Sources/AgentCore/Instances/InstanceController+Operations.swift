@@ -14,7 +14,7 @@ extension InstanceController {
     /// How long a start may take until the VMM runs; generous, since the host may be busy.
     private static let startDeadline = Duration.seconds(60)
     /// How long a killed VMM may take to be gone.
-    static let killDeadline = Duration.seconds(20)
+    private static let killDeadline = Duration.seconds(20)
     /// How long a stop waits for a guest that does not answer at present: the agent was just started, or the connection
     /// was lost.
     private static let answerDeadline = Duration.seconds(5)
@@ -56,7 +56,7 @@ extension InstanceController {
     }
 
     /// Sees that the instance's address is one of the agent's network.
-    func settleOnNetwork() async throws {
+    private func settleOnNetwork() async throws {
         guard let (attachment, change) = try context.network.replacement(for: instance) else { return }
         let former = instance.attachment?.address
         try await apply(.placed(attachment), with: [change])
@@ -270,6 +270,18 @@ extension InstanceController {
         }
     }
 
+    /// Ends a VMM, and waits until nothing of it is left.
+    ///
+    /// - Throws: `timeout` if it does not end although it was killed.
+    func kill(_ run: Run) async throws {
+        await run.machine.kill()
+        try await withDeadline(
+            Self.killDeadline,
+            clock: context.time.clock,
+            "ending the VMM of instance '\(instance.name)'"
+        ) { await run.watch.value }
+    }
+
     // MARK: Delete
 
     /// Removes the instance and all that is its own.
@@ -279,15 +291,7 @@ extension InstanceController {
         restartTimer?.cancel()
         if let run {
             await observe(.killing(.killed, "the instance was deleted"))
-            await run.machine.kill()
-            let watch = run.watch
-            try await withDeadline(
-                Self.killDeadline,
-                clock: context.time.clock,
-                "ending the VMM of instance '\(instance.name)'"
-            ) {
-                await watch.value
-            }
+            try await kill(run)
         } else {
             await removeMachine()
         }

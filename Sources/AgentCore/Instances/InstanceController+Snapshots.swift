@@ -11,8 +11,8 @@ extension InstanceController {
     func snapshot(_ request: CreateSnapshotRequest, as snapshot: SnapshotID) async throws {
         switch (request.kind, instance.state) {
         case (.standby, .running), (.standby, .paused), (.standby, .standby), (.stopped, .stopped): break
-        case (.standby, _): throw refusal("kept with its memory", "Running, Paused or Standby")
-        case (.stopped, _): throw refusal("kept without its memory", "Stopped")
+        case (.standby, _): throw instance.refusal("kept with its memory", "Running, Paused or Standby")
+        case (.stopped, _): throw instance.refusal("kept without its memory", "Stopped")
         }
         do {
             let directory = try await context.snapshots.begin(snapshot)
@@ -58,14 +58,7 @@ extension InstanceController {
         in directory: SnapshotDirectory,
         as snapshot: SnapshotID
     ) async throws {
-        guard shortages == 0 else {
-            throw AgentError(
-                .invalidState,
-                code: "host_disk_full",
-                "instance '\(instance.name)' waits for room on the host's disk; free some space and try again"
-            )
-        }
-        try await requireSnapshots(of: try context.hypervisors.driver(named: machine.record.hypervisor))
+        try await requireSavable(machine)
         let ran = instance.state == .running
         let result: Result<(SavedMemory, DiskFingerprint), any Error>
         do {
@@ -86,24 +79,15 @@ extension InstanceController {
     private func keepAtRest(in directory: SnapshotDirectory, as snapshot: SnapshotID) async throws {
         let overlay = try await context.disks.fingerprint(of: id)
         var memory: SavedMemory?
+        var shared: [SnapshotManifest.File] = []
         if let standby = instance.standby {
             let manifest = try await context.snapshots.manifest(of: standby.snapshot)
             try requireFit(manifest, overlay)
-            try await context.snapshots.share(standby.snapshot, with: snapshot)
+            shared = try await context.snapshots.share(standby.snapshot, with: snapshot)
             memory = manifest.memory
         }
         try await copyOverlay(to: directory)
-        try await commit(snapshot, memory, overlay)
-    }
-
-    private func commit(_ snapshot: SnapshotID, _ memory: SavedMemory?, _ overlay: DiskFingerprint) async throws {
-        let manifest = SnapshotManifest(
-            instance: id,
-            createdAt: context.time.now(),
-            memory: memory,
-            overlay: overlay
-        )
-        try await context.snapshots.commit(snapshot, manifest)
+        try await commit(snapshot, memory, overlay, sharing: shared)
     }
 
     private func copyOverlay(to directory: SnapshotDirectory) async throws {
@@ -130,7 +114,7 @@ extension InstanceController {
         }
         try require(target, of: snapshot)
         guard instance.state == .stopped || instance.state == .standby else {
-            throw refusal("brought back to a snapshot", "Stopped or Standby")
+            throw instance.refusal("brought back to a snapshot", "Stopped or Standby")
         }
         let manifest = try await context.snapshots.manifest(of: snapshot.id)
         if snapshot.kind == .standby { _ = try await checked(manifest) }
@@ -138,9 +122,10 @@ extension InstanceController {
 
         let id = SnapshotID.random()
         do {
+            var shared: [SnapshotManifest.File] = []
             if manifest.memory != nil {
                 _ = try await context.snapshots.begin(id)
-                try await context.snapshots.share(snapshot.id, with: id)
+                shared = try await context.snapshots.share(snapshot.id, with: id)
             }
             // What was saved before does not go with the disk that comes.
             await giveUpStandby()
@@ -150,7 +135,8 @@ extension InstanceController {
             )
             var standby: InstanceStandby?
             if let memory = manifest.memory {
-                try await commit(id, memory, try await context.disks.fingerprint(of: self.id))
+                let overlay = try await context.disks.fingerprint(of: self.id)
+                try await commit(id, memory, overlay, sharing: shared)
                 standby = InstanceStandby(snapshot: id, createdAt: manifest.createdAt)
             }
             try await apply(.broughtBack(standby, outputStart: manifest.memory?.outputPosition))

@@ -23,17 +23,9 @@ extension InstanceController {
     func standby() async throws {
         guard let run, instance.state == .running || instance.state == .paused else {
             if instance.state == .standby { return }
-            throw refusal("put on standby", "Running or Paused")
+            throw instance.refusal("put on standby", "Running or Paused")
         }
-        guard shortages == 0 else {
-            throw AgentError(
-                .invalidState,
-                code: "host_disk_full",
-                "instance '\(instance.name)' waits for room on the host's disk; free some space and try again"
-            )
-        }
-        let driver = try context.hypervisors.driver(named: run.machine.record.hypervisor)
-        try await requireSnapshots(of: driver)
+        try await requireSavable(run.machine)
         let ran = instance.state == .running
         let id = SnapshotID.random()
         do {
@@ -53,11 +45,38 @@ extension InstanceController {
     private func save(_ machine: any VirtualMachine, as id: SnapshotID) async throws {
         let directory = try await context.snapshots.begin(id)
         let memory = try await writeMemory(of: machine, to: directory)
-        let overlay = try await context.disks.fingerprint(of: self.id)
-        try await context.snapshots.commit(
-            id,
-            SnapshotManifest(instance: self.id, createdAt: context.time.now(), memory: memory, overlay: overlay)
+        try await commit(id, memory, try await context.disks.fingerprint(of: self.id))
+    }
+
+    /// Whether a machine can be saved at all.
+    func requireSavable(_ machine: any VirtualMachine) async throws {
+        guard shortages == 0 else {
+            throw AgentError(
+                .invalidState,
+                code: "host_disk_full",
+                "instance '\(instance.name)' waits for room on the host's disk; free some space and try again"
+            )
+        }
+        try await requireSnapshots(of: try context.hypervisors.driver(named: machine.record.hypervisor))
+    }
+
+    /// Makes what was begun durable.
+    ///
+    /// - Parameter shared: Its files that are another snapshot's, too.
+    func commit(
+        _ snapshot: SnapshotID,
+        _ memory: SavedMemory?,
+        _ overlay: DiskFingerprint,
+        sharing shared: [SnapshotManifest.File] = []
+    ) async throws {
+        let manifest = SnapshotManifest(
+            instance: id,
+            createdAt: context.time.now(),
+            memory: memory,
+            overlay: overlay,
+            files: shared
         )
+        try await context.snapshots.commit(snapshot, manifest)
     }
 
     /// Has the VMM write the memory of a machine that stands still.
@@ -82,15 +101,10 @@ extension InstanceController {
         )
     }
 
-    /// Ends a VMM, and waits until nothing of it is left.
+    /// Ends a VMM whose end nobody's answer depends on.
     func end(_ run: Run) async {
-        await run.machine.kill()
         do {
-            try await withDeadline(
-                Self.killDeadline,
-                clock: context.time.clock,
-                "ending the VMM of instance '\(instance.name)'"
-            ) { await run.watch.value }
+            try await kill(run)
         } catch {
             logger.error("VMM not ended", metadata: ["error": "\(error)"])
         }
@@ -103,7 +117,7 @@ extension InstanceController {
     /// A failure at any step leaves it in Standby, as long as its machine has not run.
     func restore() async throws {
         guard instance.state == .standby, let standby = instance.standby else {
-            throw refusal("restored", "Standby")
+            throw instance.refusal("restored", "Standby")
         }
         let (memory, driver) = try await checked(standby)
         try requirePlace()
@@ -121,9 +135,9 @@ extension InstanceController {
             throw error is CancellationError ? error : failure
         }
         await giveUpStandby(standby)
-        _ = try? await withDeadline(Self.answerDeadline, clock: context.time.clock, "") {
-            while await self.channel == nil, await self.run != nil { try await self.channelOpening.wait() }
-        }
+        guard channel == nil else { return }
+        // Cancelled, the only error there is: it runs, and what overtakes this has its own turn.
+        try? await awaitChannel(within: Self.answerDeadline)
     }
 
     /// Its guest's address is in its memory: another one would leave it without a network, and nobody would say why.
@@ -248,7 +262,7 @@ extension InstanceController {
     }
 
     @discardableResult
-    func requireSnapshots(of driver: any HypervisorDriver) async throws -> HypervisorInformation {
+    private func requireSnapshots(of driver: any HypervisorDriver) async throws -> HypervisorInformation {
         let information = try await driver.information()
         guard information.capabilities.snapshot else {
             throw AgentError(
@@ -258,12 +272,5 @@ extension InstanceController {
             )
         }
         return information
-    }
-
-    func refusal(_ what: String, _ states: String) -> AgentError {
-        AgentError(
-            .invalidState,
-            "instance '\(instance.name)' cannot be \(what): it is \(instance.state.rawValue); only a \(states) one can be"
-        )
     }
 }

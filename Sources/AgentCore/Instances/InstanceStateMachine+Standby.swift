@@ -61,8 +61,17 @@ extension InstanceStateMachine {
     private func require(_ states: [InstanceState], _ what: String) throws(AgentError) {
         guard instance.desired != .deleted else { throw refused(what, "it is being deleted") }
         guard states.contains(instance.state) else {
-            let allowed = states.map(\.rawValue).joined(separator: " or ")
-            throw refused(what, "it is \(instance.state.rawValue); only a \(allowed) one can be")
+            throw instance.refusal(what, states.map(\.rawValue).joined(separator: " or "))
         }
+    }
+}
+
+extension Instance {
+    /// Why its state does not allow something: `what`, as in "cannot be restored", needs one of `states`.
+    func refusal(_ what: String, _ states: String) -> AgentError {
+        AgentError(
+            .invalidState,
+            "instance '\(name)' cannot be \(what): it is \(state.rawValue); only a \(states) one can be"
+        )
     }
 }

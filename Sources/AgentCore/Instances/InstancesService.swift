@@ -163,9 +163,7 @@ public final class InstancesService: Sendable {
         _ reference: String,
         _ request: StartInstanceRequest = StartInstanceRequest()
     ) async throws -> Instance {
-        let controller = try controller(reference)
-        try await controller.perform(.start) { try await $0.start(request) }
-        return try get(controller.id.rawValue)
+        try await perform(.start, on: reference) { try await $0.start(request) }
     }
 
     /// Stops an instance: the program's stop signal, then the power button, then the kill.
@@ -176,9 +174,7 @@ public final class InstancesService: Sendable {
         _ reference: String,
         _ request: StopInstanceRequest = StopInstanceRequest()
     ) async throws -> Instance {
-        let controller = try controller(reference)
-        try await controller.perform(.stop) { try await $0.stop(request) }
-        return try get(controller.id.rawValue)
+        try await perform(.stop, on: reference) { try await $0.stop(request) }
     }
 
     /// Removes an instance and all that belongs to it, from any state, at once.

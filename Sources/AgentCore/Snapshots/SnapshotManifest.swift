@@ -28,7 +28,7 @@ public struct SnapshotManifest: Sendable, Hashable, Codable {
     public var memory: SavedMemory?
     /// The writable disk that it goes with, as it was in its place.
     public var overlay: DiskFingerprint
-    /// Written by the store.
+    /// Before the commit, those that are shared; the store adds the others.
     public var files: [File]
 
     public init(

@@ -9,10 +9,12 @@ public protocol SnapshotStore: Sendable {
     /// Puts the files of a committed one, but a copy of a disk, into another that was begun; they are never changed, so
     /// both share what they take.
     ///
+    /// - Returns: Those files as they were written once, for the manifest of the other.
     /// - Throws: ``AgentError`` `invalidState` `snapshot_missing`.
-    func share(_ id: SnapshotID, with other: SnapshotID) async throws
+    func share(_ id: SnapshotID, with other: SnapshotID) async throws -> [SnapshotManifest.File]
 
-    /// Makes what was begun durable, with its manifest: sizes and checksums of its files are added here.
+    /// Makes what was begun durable, with its manifest: sizes and checksums of its files are added here,
+    /// but of those that the manifest has: what is shared keeps its own, so that damage is not taken for what was written.
     ///
     /// - Throws: ``AgentError`` `storageFull`; it can be discarded then, and is not there.
     func commit(_ id: SnapshotID, _ manifest: SnapshotManifest) async throws

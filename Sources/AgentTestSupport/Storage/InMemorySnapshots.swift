@@ -43,20 +43,23 @@ public final class InMemorySnapshots: SnapshotStore {
         return SnapshotDirectory(path: path(id))
     }
 
-    public func share(_ id: SnapshotID, with other: SnapshotID) async throws {
-        for file in try await manifest(of: id).files where file.name != SnapshotManifest.overlayName {
+    public func share(_ id: SnapshotID, with other: SnapshotID) async throws -> [SnapshotManifest.File] {
+        let files = try await manifest(of: id).files.filter { $0.name != SnapshotManifest.overlayName }
+        for file in files {
             let (source, target) = (path(id).appending(file.name), path(other).appending(file.name))
             guard FileManager.default.fileExists(atPath: source.string) else {
                 throw AgentError(.invalidState, code: "snapshot_missing", "the file \(file.name) is not there")
             }
             try FileManager.default.linkItem(atPath: source.string, toPath: target.string)
         }
+        return files
     }
 
     public func commit(_ id: SnapshotID, _ manifest: SnapshotManifest) async throws {
         try enter(.commit)
         var manifest = manifest
-        manifest.files = try contents(id)
+        let shared = manifest.files
+        manifest.files = try contents(id).map { file in shared.first { $0.name == file.name } ?? file }
         state.withLock { state in
             state.begun.remove(id)
             state.manifests[id] = manifest

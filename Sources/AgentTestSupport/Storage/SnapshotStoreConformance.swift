@@ -55,12 +55,21 @@ public struct SnapshotStoreConformance: Sendable {
         try Self.write("disk", SnapshotManifest.overlayName, in: directory)
         try await store.commit(first, Self.manifest)
         _ = try await store.begin(second)
-        try await store.share(first, with: second)
-        try await store.commit(second, Self.manifest)
+        var manifest = Self.manifest
+        manifest.files = try await store.share(first, with: second)
+        try await store.commit(second, manifest)
         try await store.remove(first)
         _ = try await store.verify(second)
         try require(try await store.manifest(of: second).files.map(\.name) == ["memory"], "the memory alone is shared")
-        try await Self.requireFailure("snapshot_missing") { try await store.share(first, with: second) }
+        try await Self.requireFailure("snapshot_missing") { _ = try await store.share(first, with: second) }
+
+        // What was damaged before it was shared is not taken for what was written.
+        let damaged = SnapshotID.random()
+        try Self.write("abd", "memory", in: try await store.verify(second))
+        _ = try await store.begin(damaged)
+        manifest.files = try await store.share(second, with: damaged)
+        try await store.commit(damaged, manifest)
+        try await Self.requireFailure("snapshot_corrupt") { _ = try await store.verify(damaged) }
     }
 
     /// One that was begun twice starts empty; removing is idempotent; pruning leaves what is kept.

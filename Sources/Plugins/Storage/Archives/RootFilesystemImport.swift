@@ -47,10 +47,7 @@ struct RootFilesystemImport {
     /// An archive that was received into the store is the blob already; any other file is copied.
     private func keep(_ digest: Digest, size: Int) throws {
         if work.store.isIncoming(work.archive) {
-            try Files.translating("cannot sync \(work.archive)") {
-                let file = try FileDescriptor.open(work.archive, .readOnly, options: .closeOnExec)
-                try file.closeAfter { try Files.check(fsync(file.rawValue)) }
-            }
+            try Files.sync(work.archive)
             return try work.store.adopt(work.archive, as: digest)
         }
         let file = try BlobFile(in: work.store)

@@ -32,10 +32,7 @@ public struct DirectoryDiskStore: DiskStore {
         do {
             try await makeFileSystem(temporary, for: instance)
             try await Blocking.short {
-                try Files.translating("cannot sync \(temporary)") {
-                    let file = try FileDescriptor.open(temporary, .readOnly, options: .closeOnExec)
-                    try file.closeAfter { try Files.check(fsync(file.rawValue)) }
-                }
+                try Files.sync(temporary)
                 try Files.rename(temporary, to: path)
             }
             return path
@@ -65,11 +62,7 @@ public struct DirectoryDiskStore: DiskStore {
         let path = directory(of: instance).appending(Self.overlayName)
         let status = try await Blocking.short { try Files.status(path) }
         guard let status else {
-            throw AgentError(
-                .invalidState,
-                code: "disk_missing",
-                "the disk \(path) of instance \(instance) is not there"
-            )
+            throw Self.missing(path, instance)
         }
         return DiskFingerprint(
             size: ByteSize(bytes: status.st_size),
@@ -90,14 +83,14 @@ public struct DirectoryDiskStore: DiskStore {
         try await Blocking.short { try Files.rename(new, to: overlay) }
     }
 
+    private static func missing(_ path: FilePath, _ instance: InstanceID) -> AgentError {
+        AgentError(.invalidState, code: "disk_missing", "the disk \(path) of instance \(instance) is not there")
+    }
+
     private static func copy(_ source: FilePath, to path: FilePath, for instance: InstanceID) async throws {
         try await Blocking.long("disk copy") { cancellation in
             guard try Files.status(source) != nil else {
-                throw AgentError(
-                    .invalidState,
-                    code: "disk_missing",
-                    "the disk \(source) of instance \(instance) is not there"
-                )
+                throw missing(source, instance)
             }
             try Files.translating("cannot copy \(source) to \(path)") {
                 try SparseFile.copy(source, to: path, cancellation)

@@ -31,15 +31,17 @@ public struct DirectorySnapshotStore: SnapshotStore {
         return SnapshotDirectory(path: path)
     }
 
-    public func share(_ id: SnapshotID, with other: SnapshotID) async throws {
+    public func share(_ id: SnapshotID, with other: SnapshotID) async throws -> [SnapshotManifest.File] {
         let (path, destination) = (path(id), beginning(other))
-        try await Blocking.short {
-            for file in try Self.manifest(id, in: path).files where file.name != SnapshotManifest.overlayName {
+        return try await Blocking.short {
+            let files = try Self.manifest(id, in: path).files.filter { $0.name != SnapshotManifest.overlayName }
+            for file in files {
                 let source = path.appending(try Self.component(file.name, id))
                 guard link(source.string, destination.appending(file.name).string) != 0 else { continue }
                 guard errno == ENOENT else { throw Files.error(Errno(rawValue: errno), "cannot link \(source)") }
                 throw Self.missing(file.name, id)
             }
+            return files
         }
     }
 
@@ -51,13 +53,15 @@ public struct DirectorySnapshotStore: SnapshotStore {
             guard names.count <= Self.maximumFiles, !names.contains(Self.manifestName) else {
                 throw AgentError(.internal, "the hypervisor wrote \(names.count) files into \(path), or a manifest")
             }
+            let shared = Dictionary(uniqueKeysWithValues: manifest.files.map { ($0.name, $0) })
             manifest.files = try names.map { name in
+                if let file = shared[name] { return file }
                 let (size, checksum) = try Files.translating("cannot read \(path)/\(name)") {
                     try Checksum.file(path.appending(name), cancellation)
                 }
                 return SnapshotManifest.File(name: name, size: size, checksum: checksum)
             }
-            try Self.sync(names, in: path)
+            for name in names { try Files.sync(path.appending(name)) }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
             try Files.write(
@@ -165,15 +169,6 @@ public struct DirectorySnapshotStore: SnapshotStore {
             var failure = corrupt(id, "its manifest is not readable")
             failure.cause = error
             throw failure
-        }
-    }
-
-    private static func sync(_ names: [String], in path: FilePath) throws {
-        for name in names {
-            try Files.translating("cannot sync \(path)/\(name)") {
-                let file = try FileDescriptor.open(path.appending(name), .readOnly, options: .closeOnExec)
-                try file.closeAfter { try Files.check(fsync(file.rawValue)) }
-            }
         }
     }
 

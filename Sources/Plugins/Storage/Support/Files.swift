@@ -71,6 +71,14 @@ enum Files {
         return names.sorted()
     }
 
+    /// Makes what was written to a file durable.
+    static func sync(_ path: FilePath) throws {
+        try translating("cannot sync \(path)") {
+            let descriptor = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
+            try descriptor.closeAfter { try check(fsync(descriptor.rawValue)) }
+        }
+    }
+
     /// Makes a rename or removal in `directory` durable.
     static func syncDirectory(_ directory: FilePath) throws {
         try translating("cannot sync directory \(directory)") {
