@@ -91,6 +91,32 @@ public protocol VirtualMachine: AnyObject, Sendable {
     /// - Throws: `notSupported` where ``HypervisorCapabilities/snapshot`` is false; `invalidState` if the vCPUs run, or
     ///   the machine has exited; `storageFull`.
     func snapshot(to directory: SnapshotDirectory) async throws
+    /// Gives a machine that runs another size, and returns when the VMM has taken it on; what the guest does with it is
+    /// the guest's: it may take a while to give memory back.
+    ///
+    /// - Parameter size: No larger than ``MachineDescription/largestSize``, and with no less memory than at the start.
+    /// - Throws: `notSupported` where ``HypervisorCapabilities/resize`` is false; `invalidArgument` beyond those bounds;
+    ///   `invalidState` after the exit.
+    func resize(to size: MachineSize) async throws
+    /// Plugs in a disk; the guest finds it by its serial a moment later.
+    ///
+    /// - Parameter disk: With a ``MachineDescription/Disk/slot`` that nothing has.
+    /// - Throws: `notSupported` where ``HypervisorCapabilities/hotplug`` is false; `alreadyExists` for a serial or a slot
+    ///   that is taken; `invalidState` `disk_in_use` if another process holds the file, or after the exit.
+    func attach(_ disk: MachineDescription.Disk) async throws
+    /// Takes out a disk that was plugged in, and returns when the guest has let go of it and its file is closed.
+    /// Idempotent.
+    ///
+    /// - Throws: As ``attach(_:)-(MachineDescription.Disk)``; `timeout` if the guest does not let go of it.
+    func detachDisk(serial: String) async throws
+    /// Plugs in a card.
+    ///
+    /// - Throws: As for a disk; `alreadyExists` if there is a card.
+    func attach(_ card: MachineDescription.Card) async throws
+    /// Takes out the card that was plugged in, and returns when its TAP device is free. Idempotent.
+    ///
+    /// - Throws: As for a disk.
+    func detachCard() async throws
     /// Presses the power button: a guest that listens shuts down.
     func pressPowerButton() async throws
     /// Ends the VMM at once. Idempotent; ``MachineEvent/exited(_:)`` follows.

@@ -22,12 +22,19 @@ public enum Accelerator: String, Sendable, Codable, CaseIterable {
 public struct HypervisorCapabilities: Sendable, Hashable, Codable {
     public var pause: Bool
     public var snapshot: Bool
+    /// Disks and cards can be added to a machine that runs, and be taken from it.
     public var hotplug: Bool
+    /// A machine that runs can be given more or fewer vCPUs and memory.
+    public var resize: Bool
+    /// A restore reads memory when the guest touches it, so that its time does not depend on how much there is.
+    public var lazyRestore: Bool
 
-    public init(pause: Bool, snapshot: Bool, hotplug: Bool) {
+    public init(pause: Bool, snapshot: Bool, hotplug: Bool, resize: Bool, lazyRestore: Bool) {
         self.pause = pause
         self.snapshot = snapshot
         self.hotplug = hotplug
+        self.resize = resize
+        self.lazyRestore = lazyRestore
     }
 }
 
@@ -58,6 +65,17 @@ public struct HypervisorInformation: Sendable, Hashable, Codable {
     }
 }
 
+/// How large a machine is.
+public struct MachineSize: Sendable, Hashable, Codable {
+    public var vcpus: Int
+    public var memory: ByteSize
+
+    public init(vcpus: Int, memory: ByteSize) {
+        self.vcpus = vcpus
+        self.memory = memory
+    }
+}
+
 /// A machine, described completely: a driver adds nothing that could differ from one start to the next.
 public struct MachineDescription: Sendable, Hashable, Codable {
     /// A raw disk image, found by the guest through its serial.
@@ -66,11 +84,18 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         public var serial: String
         public var path: FilePath
         public var readOnly: Bool
+        /// Where it was plugged in while the machine ran, counted from 0: a machine that is taken up from a snapshot has
+        /// it in the same place. nil for a disk that was there at the start.
+        public var slot: Int?
+        /// Bytes a second, of reads and of writes alike; nil is no limit.
+        public var rateLimit: ByteSize?
 
-        public init(serial: String, path: FilePath, readOnly: Bool) {
+        public init(serial: String, path: FilePath, readOnly: Bool, slot: Int? = nil, rateLimit: ByteSize? = nil) {
             self.serial = serial
             self.path = path
             self.readOnly = readOnly
+            self.slot = slot
+            self.rateLimit = rateLimit
         }
     }
 
@@ -81,17 +106,27 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         public var mac: MACAddress
         /// In bytes, as the guest is told.
         public var mtu: Int
+        /// As ``Disk/slot``.
+        public var slot: Int?
 
-        public init(tap: String, mac: MACAddress, mtu: Int) {
+        public init(tap: String, mac: MACAddress, mtu: Int, slot: Int? = nil) {
             self.tap = tap
             self.mac = mac
             self.mtu = mtu
+            self.slot = slot
         }
     }
 
+    /// How many places there are for what is plugged in while it runs, at most: disks and the card together.
+    public static let slots = 8
+
     public var instance: InstanceID
-    public var vcpus: Int
-    public var memory: ByteSize
+    /// At the start.
+    public var size: MachineSize
+    /// The most that it can be resized to; nil keeps no room for more.
+    public var largestSize: MachineSize?
+    /// What it was resized to since, by ``VirtualMachine/resize(to:)``; nil if it never was.
+    public var resized: MachineSize?
     /// An ELF image with a PVH entry, or a bzImage.
     public var kernel: FilePath
     public var initrd: FilePath
@@ -106,8 +141,8 @@ public struct MachineDescription: Sendable, Hashable, Codable {
 
     public init(
         instance: InstanceID,
-        vcpus: Int,
-        memory: ByteSize,
+        size: MachineSize,
+        largestSize: MachineSize? = nil,
         kernel: FilePath,
         initrd: FilePath,
         kernelArguments: [String],
@@ -116,8 +151,8 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         runtimeDirectory: FilePath
     ) {
         self.instance = instance
-        self.vcpus = vcpus
-        self.memory = memory
+        self.size = size
+        self.largestSize = largestSize
         self.kernel = kernel
         self.initrd = initrd
         self.kernelArguments = kernelArguments
@@ -178,10 +213,33 @@ public struct MachineCounters: Sendable, Hashable {
     public var cpuTime: Duration
     public var residentMemory: ByteSize
     public var virtualMemory: ByteSize
+    /// What its disks were asked for; nil where the VMM does not count it.
+    public var disks: DiskCounters?
 
-    public init(cpuTime: Duration, residentMemory: ByteSize, virtualMemory: ByteSize) {
+    public init(
+        cpuTime: Duration,
+        residentMemory: ByteSize,
+        virtualMemory: ByteSize,
+        disks: DiskCounters? = nil
+    ) {
         self.cpuTime = cpuTime
         self.residentMemory = residentMemory
         self.virtualMemory = virtualMemory
+        self.disks = disks
+    }
+}
+
+/// What a machine's disks were asked for since its VMM was started, all of them together.
+public struct DiskCounters: Sendable, Hashable {
+    public var readBytes: UInt64
+    public var writtenBytes: UInt64
+    public var reads: UInt64
+    public var writes: UInt64
+
+    public init(readBytes: UInt64, writtenBytes: UInt64, reads: UInt64, writes: UInt64) {
+        self.readBytes = readBytes
+        self.writtenBytes = writtenBytes
+        self.reads = reads
+        self.writes = writes
     }
 }

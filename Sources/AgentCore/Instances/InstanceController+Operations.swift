@@ -103,8 +103,7 @@ extension InstanceController {
         let configurationDisk = try await context.disks.writeConfigurationDisk(for: id, contents: Array(contents))
         let description = MachineDescription(
             instance: id,
-            vcpus: asked.vcpus,
-            memory: asked.memory,
+            size: MachineSize(vcpus: asked.vcpus, memory: asked.memory),
             kernel: context.configuration.kernel,
             initrd: context.configuration.initrd,
             kernelArguments: [],

@@ -123,7 +123,7 @@ extension HypervisorConformance {
 }
 
 extension HypervisorConformance.Subject {
-    fileprivate func directory(_ name: String) throws -> SnapshotDirectory {
+    func directory(_ name: String) throws -> SnapshotDirectory {
         let path = snapshots.appending(name)
         try FileManager.default.createDirectory(atPath: path.string, withIntermediateDirectories: true)
         return SnapshotDirectory(path: path)

@@ -30,7 +30,7 @@ public enum HypervisorConformance {
         }
     }
 
-    public static let claims: [ConformanceClaim<Subject>] = lifeClaims + snapshotClaims
+    public static let claims: [ConformanceClaim<Subject>] = lifeClaims + snapshotClaims + changeClaims
 
     private static let lifeClaims: [ConformanceClaim<Subject>] = [
         ConformanceClaim("the information names the driver and says why it is slow") { subject in

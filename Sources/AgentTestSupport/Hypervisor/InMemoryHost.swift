@@ -6,6 +6,7 @@ import Synchronization
 public enum HypervisorCall: String, Sendable, Hashable, CaseIterable {
     case information, start, restore, adopt, reap
     case openGuestChannel, pause, resume, snapshot, pressPowerButton, kill, counters
+    case resize, attachDisk, detachDisk, attachCard, detachCard
     case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, exec, attach
 }
 
@@ -91,8 +92,8 @@ public final class InMemoryHost: Sendable {
     /// All calls so far, in order.
     public var calls: [Call] { state.withLock { $0.calls } }
 
-    /// What an instance was last started with.
-    public func description(of instance: InstanceID) -> MachineDescription? { machine(instance)?.description }
+    /// What an instance was last started with, and became since.
+    public func description(of instance: InstanceID) -> MachineDescription? { machine(instance)?.current }
 
     /// What an instance's guest was told after a standstill.
     public func wakeUps(of instance: InstanceID) -> [GuestWakeUp] { state.withLock { $0.wakeUps[instance] ?? [] } }

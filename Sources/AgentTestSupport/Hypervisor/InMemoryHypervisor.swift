@@ -47,7 +47,13 @@ public final class InMemoryHypervisor: HypervisorDriver {
             executable: "/nonexistent/vmm",
             accelerator: .tcg,
             acceleratorReason: "it exists in memory only",
-            capabilities: HypervisorCapabilities(pause: true, snapshot: true, hotplug: false)
+            capabilities: HypervisorCapabilities(
+                pause: true,
+                snapshot: true,
+                hotplug: true,
+                resize: true,
+                lazyRestore: false
+            )
         )
     }
 

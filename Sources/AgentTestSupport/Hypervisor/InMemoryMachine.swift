@@ -9,7 +9,7 @@ final class InMemoryMachine: VirtualMachine {
     let console: AsyncStream<[UInt8]>
     private let machine: SimulatedMachine
     private let host: InMemoryHost
-    private var instance: InstanceID { machine.description.instance }
+    private var instance: InstanceID { machine.instance }
 
     init(_ machine: SimulatedMachine, host: InMemoryHost, hypervisor: HypervisorName, life: Int) {
         self.machine = machine
@@ -19,7 +19,7 @@ final class InMemoryMachine: VirtualMachine {
             version: "1.0.0",
             accelerator: .tcg,
             process: machine.identity,
-            runtimeDirectory: machine.description.runtimeDirectory,
+            runtimeDirectory: machine.current.runtimeDirectory,
             session: machine.session
         )
         let (events, eventsContinuation) = AsyncStream.makeStream(of: MachineEvent.self)
@@ -54,6 +54,31 @@ final class InMemoryMachine: VirtualMachine {
         try host.save(machine).write(toFile: path, atomically: true, encoding: .utf8)
     }
 
+    func resize(to size: MachineSize) async throws {
+        try await host.enter(.resize, instance)
+        try machine.resize(to: size)
+    }
+
+    func attach(_ disk: MachineDescription.Disk) async throws {
+        try await host.enter(.attachDisk, instance)
+        try machine.attach(disk)
+    }
+
+    func detachDisk(serial: String) async throws {
+        try await host.enter(.detachDisk, instance)
+        try machine.detachDisk(serial: serial)
+    }
+
+    func attach(_ card: MachineDescription.Card) async throws {
+        try await host.enter(.attachCard, instance)
+        try machine.attach(card)
+    }
+
+    func detachCard() async throws {
+        try await host.enter(.detachCard, instance)
+        try machine.detachCard()
+    }
+
     func pressPowerButton() async throws {
         try await host.enter(.pressPowerButton, instance)
         try machine.pressPowerButton()
@@ -70,7 +95,7 @@ final class InMemoryMachine: VirtualMachine {
         return MachineCounters(
             cpuTime: .milliseconds(1500),
             residentMemory: .mebibytes(64),
-            virtualMemory: machine.description.memory
+            virtualMemory: machine.current.size.memory
         )
     }
 }

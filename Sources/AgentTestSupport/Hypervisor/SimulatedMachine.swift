@@ -15,9 +15,11 @@ final class SimulatedMachine: Sendable {
         var console: AsyncStream<[UInt8]>.Continuation?
         /// The life of the agent that holds the other ends.
         var life: Int
+        /// As it was started, and as it was changed since.
+        var description: MachineDescription
     }
 
-    let description: MachineDescription
+    let instance: InstanceID
     let session: String
     let identity: ProcessIdentity
     let guest: SimulatedGuest
@@ -34,7 +36,7 @@ final class SimulatedMachine: Sendable {
         behaviour: GuestBehaviour,
         saved: SimulatedGuest.Saved? = nil
     ) {
-        self.description = description
+        instance = description.instance
         self.session = session
         self.identity = identity
         self.behaviour = behaviour
@@ -43,10 +45,20 @@ final class SimulatedMachine: Sendable {
             saved.map { SimulatedGuest($0) }
             ?? SimulatedGuest(behaviour: behaviour, bootID: "guest-boot-\(identity.pid)")
         let console = saved == nil ? Array(behaviour.console.utf8) : []
-        state = Mutex(State(isPaused: saved != nil, isFresh: saved != nil, earlyConsole: console, life: life))
+        state = Mutex(
+            State(
+                isPaused: saved != nil,
+                isFresh: saved != nil,
+                earlyConsole: console,
+                life: life,
+                description: description
+            )
+        )
     }
 
     var isAlive: Bool { state.withLock { $0.exit == nil } }
+    /// What it is now.
+    var current: MachineDescription { state.withLock { $0.description } }
     var isPaused: Bool { state.withLock { $0.isPaused } }
 
     /// Connects the agent of a life; what was connected before is cut.
@@ -144,9 +156,15 @@ final class SimulatedMachine: Sendable {
         finish(exit)
     }
 
+    /// Changes what it is, if it still runs.
+    func change(_ body: (inout MachineDescription) throws -> Void) throws {
+        try requireAlive()
+        try state.withLock { try body(&$0.description) }
+    }
+
     func requireAlive() throws {
         guard isAlive else {
-            throw AgentError(.invalidState, "the machine of instance \(description.instance) has exited")
+            throw AgentError(.invalidState, "the machine of instance \(instance) has exited")
         }
     }
 

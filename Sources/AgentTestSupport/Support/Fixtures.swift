@@ -18,8 +18,7 @@ public enum Fixtures {
     /// A machine that nobody starts.
     public static let machine = MachineDescription(
         instance: .random(),
-        vcpus: 1,
-        memory: .mebibytes(256),
+        size: MachineSize(vcpus: 1, memory: .mebibytes(256)),
         kernel: "/nonexistent/vmlinux",
         initrd: "/nonexistent/initrd",
         kernelArguments: [],

@@ -10,8 +10,7 @@ struct DoubleConformanceTests {
     private var machine: MachineDescription {
         MachineDescription(
             instance: .random(),
-            vcpus: 1,
-            memory: .mebibytes(128),
+            size: MachineSize(vcpus: 1, memory: .mebibytes(128)),
             kernel: "/k",
             initrd: "/i",
             kernelArguments: [],

@@ -13,8 +13,7 @@ struct QEMUArgumentsTests {
     ) throws -> [String] {
         var machine = MachineDescription(
             instance: .random(),
-            vcpus: 2,
-            memory: .mebibytes(256),
+            size: MachineSize(vcpus: 2, memory: .mebibytes(256)),
             kernel: "/k",
             initrd: "/i",
             kernelArguments: ["one", "two"],
@@ -84,6 +83,6 @@ struct QEMUArgumentsTests {
     }
 
     @Test func memoryIsRoundedUpToWholeKibibytes() throws {
-        #expect(value(after: "-m", in: try arguments { $0.memory = ByteSize(bytes: 1025) }) == "size=2K")
+        #expect(value(after: "-m", in: try arguments { $0.size.memory = ByteSize(bytes: 1025) }) == "size=2K")
     }
 }

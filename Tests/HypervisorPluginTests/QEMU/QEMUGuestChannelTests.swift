@@ -13,8 +13,7 @@ import Testing
             let disks = try await GuestDisks(in: scratch, program: ["cat"], openStandardInput: true)
             let machine = MachineDescription(
                 instance: .random(),
-                vcpus: 1,
-                memory: .mebibytes(256),
+                size: MachineSize(vcpus: 1, memory: .mebibytes(256)),
                 kernel: files.kernel,
                 initrd: files.initrd,
                 kernelArguments: [],

@@ -17,8 +17,7 @@ import Testing
             let disks = try await GuestDisks(in: scratch, program: ["/bin/sh", "-c", Self.counter])
             let machine = MachineDescription(
                 instance: .random(),
-                vcpus: 2,
-                memory: .mebibytes(256),
+                size: MachineSize(vcpus: 2, memory: .mebibytes(256)),
                 kernel: files.kernel,
                 initrd: files.initrd,
                 kernelArguments: [],

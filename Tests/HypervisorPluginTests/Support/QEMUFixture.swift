@@ -28,8 +28,7 @@ struct QEMUFixture: Sendable {
         try await Scratch.with { scratch in
             let machine = MachineDescription(
                 instance: .random(),
-                vcpus: 1,
-                memory: .mebibytes(192),
+                size: MachineSize(vcpus: 1, memory: .mebibytes(192)),
                 kernel: files.kernel,
                 initrd: try scratch.write(guest.initrd, to: "initrd"),
                 kernelArguments: [],

@@ -36,7 +36,7 @@ struct QEMUArguments {
         case .kvm: arguments += ["-accel", "kvm", "-cpu", "host"]
         case .tcg: arguments += ["-accel", "tcg,thread=multi", "-cpu", Self.emulatedProcessor]
         }
-        arguments += ["-smp", "cpus=\(machine.vcpus)", "-m", "size=\((machine.memory.bytes + 1023) >> 10)K"]
+        arguments += ["-smp", "cpus=\(machine.size.vcpus)", "-m", "size=\((machine.size.memory.bytes + 1023) >> 10)K"]
         arguments += ["-kernel", machine.kernel.string, "-initrd", machine.initrd.string]
         arguments += ["-append", commandLine]
         // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the

@@ -120,6 +120,16 @@ final class QEMUMachine: VirtualMachine {
         }
     }
 
+    func resize(to size: MachineSize) async throws { throw notSupported("resized") }
+    func attach(_ disk: MachineDescription.Disk) async throws { throw notSupported("given a disk") }
+    func detachDisk(serial: String) async throws { throw notSupported("relieved of a disk") }
+    func attach(_ card: MachineDescription.Card) async throws { throw notSupported("given a card") }
+    func detachCard() async throws { throw notSupported("relieved of its card") }
+
+    private func notSupported(_ what: String) -> AgentError {
+        AgentError(.notSupported, "the machine of instance \(instance) cannot be \(what) while it runs")
+    }
+
     func kill() async {
         process.signal(SIGKILL)
     }
