@@ -84,8 +84,9 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         public var serial: String
         public var path: FilePath
         public var readOnly: Bool
-        /// Where it was plugged in while the machine ran, counted from 0: a machine that is taken up from a snapshot has
-        /// it in the same place. nil for a disk that was there at the start.
+        /// Where it was plugged in while the machine ran, counted from 0; nil for a disk that was there at the start.
+        ///
+        /// A machine that is taken up from a snapshot has it in the same place.
         public var slot: Int?
         /// Bytes a second, of reads and of writes alike; nil is no limit.
         public var rateLimit: ByteSize?

@@ -60,9 +60,7 @@ extension InstanceController {
         try await requireSnapshots(of: try context.hypervisors.driver(named: machine.record.hypervisor))
     }
 
-    /// Makes what was begun durable.
-    ///
-    /// - Parameter shared: Its files that are another snapshot's, too.
+    /// Makes what was begun durable; `shared` are those of its files that are another snapshot's, too.
     func commit(
         _ snapshot: SnapshotID,
         _ memory: SavedMemory?,

@@ -7,7 +7,9 @@ extension SimulatedMachine {
             let largest = machine.largestSize ?? machine.size
             guard size.vcpus >= 1, size.vcpus <= largest.vcpus, size.memory <= largest.memory,
                 size.memory >= machine.size.memory
-            else { throw AgentError(.invalidArgument, code: "invalid_size", "the machine cannot be resized to \(size)") }
+            else {
+                throw AgentError(.invalidArgument, code: "invalid_size", "the machine cannot be resized to \(size)")
+            }
             machine.resized = size
         }
     }

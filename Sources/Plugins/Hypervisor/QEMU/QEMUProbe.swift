@@ -40,7 +40,13 @@ actor QEMUProbe {
             executable: executable,
             accelerator: accelerator,
             acceleratorReason: reason,
-            capabilities: HypervisorCapabilities(pause: true, snapshot: true, hotplug: false, resize: false, lazyRestore: false)
+            capabilities: HypervisorCapabilities(
+                pause: true,
+                snapshot: true,
+                hotplug: false,
+                resize: false,
+                lazyRestore: false
+            )
         )
     }
 
