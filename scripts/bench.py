@@ -305,4 +305,5 @@ def main():
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
