@@ -51,7 +51,7 @@ extension QEMUDriver {
             machine: machine,
             accelerator: information.accelerator,
             files: files,
-            vhost: access("/dev/vhost-net", R_OK | W_OK) == 0,
+            vhost: QEMUPlug.hasVhost,
             incoming: directory != nil
         )
         let specification = ProcessSpecification(
@@ -199,8 +199,7 @@ extension QEMUDriver {
     }
 
     private func refusal(_ instance: InstanceID, _ words: String) -> AgentError {
-        // QEMU's own words for a disk whose OFD lock is taken (block/file-posix.c).
-        if words.contains("Is another process using the image") {
+        if QEMUPlug.saysInUse(words) {
             return AgentError(
                 .busy,
                 code: "disk_in_use",

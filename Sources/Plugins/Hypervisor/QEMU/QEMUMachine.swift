@@ -17,6 +17,8 @@ final class QEMUMachine: VirtualMachine {
     private let control: QMPClient
     private let serial: SerialConsole
     private let files: QEMUFiles
+    private let sink: QEMUEventSink
+    private let changes = FairSemaphore(width: 1)
     private let group: any EventLoopGroup
     private let logger: Logger
     /// Waits for the exit; cancelled when the machine is let go of.
@@ -41,6 +43,7 @@ final class QEMUMachine: VirtualMachine {
         self.control = control
         self.serial = serial
         self.files = files
+        self.sink = sink
         self.group = group
         self.logger = logger
         events = sink.stream
@@ -120,14 +123,23 @@ final class QEMUMachine: VirtualMachine {
         }
     }
 
-    func resize(to size: MachineSize) async throws { throw notSupported("resized") }
-    func attach(_ disk: MachineDescription.Disk) async throws { throw notSupported("given a disk") }
-    func detachDisk(serial: String) async throws { throw notSupported("relieved of a disk") }
-    func attach(_ card: MachineDescription.Card) async throws { throw notSupported("given a card") }
-    func detachCard() async throws { throw notSupported("relieved of its card") }
+    func resize(to size: MachineSize) async throws {
+        throw AgentError(.notSupported, "the machine of instance \(instance) cannot be resized while it runs")
+    }
 
-    private func notSupported(_ what: String) -> AgentError {
-        AgentError(.notSupported, "the machine of instance \(instance) cannot be \(what) while it runs")
+    func attach(_ disk: MachineDescription.Disk) async throws { try await change { try await $0.attach(disk) } }
+    func detachDisk(serial: String) async throws { try await change { try await $0.detachDisk(serial: serial) } }
+    func attach(_ card: MachineDescription.Card) async throws { try await change { try await $0.attach(card) } }
+    func detachCard() async throws { try await change { try await $0.detachCard() } }
+
+    /// One at a time: each looks at what is plugged in before it does something about it.
+    private func change(_ body: (QEMUPlug) async throws -> Void) async throws {
+        let plug = QEMUPlug(control: control, instance: instance, sink: sink)
+        do {
+            try await changes.withTurn { try await body(plug) }
+        } catch let error as AgentError {
+            throw await told(error)
+        }
     }
 
     func kill() async {
