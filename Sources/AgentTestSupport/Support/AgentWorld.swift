@@ -142,7 +142,7 @@ public struct AgentWorld: Sendable {
         meanwhile()
         (directory, images, instances) = beginLife(hypervisor, store, network)
         let state = try await store.load()
-        try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
+        try await images.recover(state.images, keepingDisksOf: state.usedImages)
         try await instances.recover(state, bootID: rebootingHost ? "another boot" : state.bootID ?? "boot")
     }
 

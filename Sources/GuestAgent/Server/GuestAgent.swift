@@ -21,8 +21,9 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     /// Succeeds when the host has stored the program's exit.
     public let exitAcknowledged: EventLoopFuture<Void>
 
-    let configuration: GuestConfiguration
+    private(set) var configuration: GuestConfiguration
     let awakening: Awakening?
+    let renaming: Renaming?
     let events = EventLog()
     let output: ProgramOutput
     private let acknowledgement: EventLoopPromise<Void>
@@ -41,17 +42,20 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     ///   - configuration: What the host wrote on the configuration disk.
     ///   - eventLoop: Where to live.
     ///   - awakening: What to do after a standstill; nil for a guest that cannot do anything about it.
+    ///   - renaming: How to become another guest; nil for a guest that cannot.
     ///   - watch: Told of each process that is started, on the event loop; someone must then call
     ///     ``childEnded(_:status:)`` when it has ended. PID 1 hears of every child and ignores this.
     public init(
         configuration: GuestConfiguration,
         eventLoop: any EventLoop,
         awakening: Awakening? = nil,
+        renaming: Renaming? = nil,
         watch: @escaping @Sendable (Int32) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.awakening = awakening
+        self.renaming = renaming
         self.watch = watch
         output = ProgramOutput(capacity: max(configuration.outputBufferSize, 64 << 10))
         acknowledgement = eventLoop.makePromise(of: Void.self)
@@ -180,6 +184,17 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     func signalProgram(_ number: UInt64?) -> Bool {
         guard let program else { return false }
         return kill(program, number.flatMap { Int32(exactly: $0) } ?? stopSignal) == 0
+    }
+
+    /// Becomes another guest, first of all in its random numbers.
+    ///
+    /// - Returns: What went wrong, nil if nothing did; it can be told again then.
+    func take(_ identity: GuestIdentity) -> Awakening.Failure? {
+        if let failure = awakening?.apply(identity.news) ?? renaming?.apply(identity, to: configuration) {
+            return failure
+        }
+        configuration.take(identity)
+        return nil
     }
 
     func acknowledgeExit() {
