@@ -24,7 +24,11 @@ struct Channel {
             configuration: configuration,
             eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
             awakening: .kernel,
-            renaming: .kernel
+            renaming: .kernel,
+            powerOff: {
+                sync()
+                hypeman_power_off()
+            }
         )
         let idle = idle
         self.agent = agent

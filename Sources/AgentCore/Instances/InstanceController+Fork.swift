@@ -12,6 +12,7 @@ extension InstanceController {
     ///   - copy: The new instance.
     ///   - snapshot: Where its memory goes.
     /// - Returns: What it begins with.
+    /// - Throws: As ``InstancesService/fork(_:_:)``; what was copied by then is its caller's to remove.
     func fork(_ request: ForkInstanceRequest, to copy: InstanceID, in snapshot: SnapshotID) async throws -> ForkOrigin {
         var origin = ForkOrigin(target: try target(of: request))
         if instance.state != .stopped, origin.target != .stopped {

@@ -23,6 +23,8 @@ extension InstanceController {
     ///   random numbers and the name of another.
     func identify(_ channel: any GuestChannel, of machine: any VirtualMachine) async throws {
         guard let former = instance.formerIdentity else { return }
+        // It answers, so it runs, which may still have to be seen.
+        _ = try await wait(within: Self.identityPatience) { $0.state != .paused }
         let identity = GuestIdentity(
             news: news(of: .restored),
             instance: id.rawValue,

@@ -50,7 +50,9 @@ extension InstanceStateMachine {
         }
     }
 
-    /// A new instance has what it begins with. It counts as booted once: what happens to it from now on is not its
+    /// A new instance has what it begins with.
+    ///
+    /// It counts as booted once: what happens to it from now on is not its
     /// creation any more.
     private mutating func fork(_ standby: InstanceStandby?, _ memory: SavedMemory?, at time: Date) {
         guard instance.state == .created, instance.boots == 0 else { return }

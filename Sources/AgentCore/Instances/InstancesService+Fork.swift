@@ -39,6 +39,7 @@ extension InstancesService {
     /// - Parameters:
     ///   - reference: The snapshot's id, name, or a prefix of the id.
     ///   - request: What is asked for; nil as the target is the snapshot's own kind.
+    /// - Returns: As ``fork(_:_:)``.
     /// - Throws: As ``fork(_:_:)``; `notFound`; `ambiguous`; `invalidState` `snapshot_without_instance` if an older release
     ///   made the snapshot and its instance is gone; what ``restore(_:)`` says of a snapshot that does not fit.
     public func forkSnapshot(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {

@@ -132,6 +132,7 @@ public final class InstancesService: Sendable {
     ///   - attributes: More for the event.
     ///   - changes: Stored in the same transaction.
     /// - Returns: The instance with its place on the network.
+    /// - Throws: `alreadyExists`, `quotaExceeded`, what the store says; nothing is taken then.
     func accept(
         _ new: Instance,
         attributes: [String: String] = [:],

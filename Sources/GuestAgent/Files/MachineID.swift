@@ -9,7 +9,9 @@ enum MachineID {
         id.utf8.count == 32 && id.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 
-    /// Writes an id wherever there is one. A system that has none gets none: its first boot, or nobody, makes it.
+    /// Writes an id wherever there is one.
+    ///
+    /// A system that has none gets none: its first boot, or nobody, makes it.
     ///
     /// - Returns: The first file that could not be written, with a negated errno; nil if all are.
     static func replace(below root: String, by id: String) -> (path: String, error: Int32)? {
