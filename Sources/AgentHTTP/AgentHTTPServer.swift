@@ -135,9 +135,11 @@ public struct AgentHTTPServer: Service {
             + InstanceRoutes(instances: instances).routes
             + LifecycleRoutes(instances: instances).routes
             + SnapshotRoutes(instances: instances).routes
+            + ForkRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
-                AttachRoute(instances: instances).route, ResourceRoute(resources: resources).route,
+                AttachRoute(instances: instances).route, ConsoleRoute(instances: instances).route,
+                ResourceRoute(resources: resources).route,
                 EventRoute(events: events).route,
             ]
             + UnimplementedRoutes.routes

@@ -23,7 +23,12 @@ struct Channel {
         let agent = GuestAgent(
             configuration: configuration,
             eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
-            awakening: .kernel
+            awakening: .kernel,
+            renaming: .kernel,
+            powerOff: {
+                sync()
+                hypeman_power_off()
+            }
         )
         let idle = idle
         self.agent = agent

@@ -9,7 +9,7 @@ extension InstanceController {
         HostResource(owner: id, kind: .machine, value: context.runtime.path(of: id).string)
     }
 
-    private var diskResource: HostResource { HostResource(owner: id, kind: .disks, value: "") }
+    var diskResource: HostResource { HostResource(owner: id, kind: .disks, value: "") }
 
     /// How long a start may take until the VMM runs; generous, since the host may be busy.
     private static let startDeadline = Duration.seconds(60)
@@ -219,7 +219,10 @@ extension InstanceController {
     /// Brings the instance to Stopped: the program's stop signal, the power button where init isn't ours, the kill.
     func stop(_ request: StopInstanceRequest) async throws {
         try await apply(.stopRequested)
-        if instance.state == .standby { return await giveUpStandby() }
+        // Also of one that runs, if its memory on disk was still to be given up.
+        let isAtRest = instance.state == .standby
+        await giveUpStandby()
+        if isAtRest { return }
         guard let run, instance.state != .stopped else { return }
         // Who stands still does not see a signal.
         if instance.state == .paused { await goOn(run.machine) }

@@ -60,6 +60,23 @@ extension InstanceController {
         try await report(.paused, else: .paused)
     }
 
+    /// Does something that needs a machine to stand still, which goes on afterwards if it ran.
+    func whileStandingStill<Value: Sendable>(
+        _ machine: any VirtualMachine,
+        _ body: () async throws -> Value
+    ) async throws -> Value {
+        let ran = instance.state == .running
+        let result: Result<Value, any Error>
+        do {
+            if ran { try await standStill(machine) }
+            result = .success(try await body())
+        } catch {
+            result = .failure(error)
+        }
+        if ran { await goOn(machine) }
+        return try result.get()
+    }
+
     /// Lets a machine go on that stood still for the agent's own sake, also for a caller that was cancelled.
     func goOn(_ machine: any VirtualMachine) async {
         await Task {
@@ -88,20 +105,24 @@ extension InstanceController {
         if let channel { await wake(channel) }
     }
 
-    /// Tells the guest what it has missed, if anything.
-    ///
-    /// A guest that cannot be told runs on: it is wrong about the time only. One that stands still is told when it goes on.
-    func wake(_ channel: any GuestChannel) async {
-        guard let kind = standstill, instance.state != .paused else { return }
+    func news(of kind: Standstill) -> GuestWakeUp {
         var entropy: [UInt8] = []
         if kind == .restored {
             var generator = SystemRandomNumberGenerator()
             entropy = (0..<Self.entropyLength).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
         }
-        let news = GuestWakeUp(
+        return GuestWakeUp(
             unixNanoseconds: Int(context.time.now().timeIntervalSince1970 * 1_000_000_000),
             entropy: entropy
         )
+    }
+
+    /// Tells the guest what it has missed, if anything.
+    ///
+    /// A guest that cannot be told runs on: it is wrong about the time only. One that stands still is told when it goes on.
+    func wake(_ channel: any GuestChannel) async {
+        guard let kind = standstill, instance.state != .paused else { return }
+        let news = news(of: kind)
         do {
             try await withDeadline(
                 Self.wakeUpDeadline,

@@ -10,6 +10,10 @@ public struct SavedMemory: Sendable, Hashable, Codable {
     public var machine: MachineDescription
     /// Up to where the guest's output is in the log, as the guest counts it.
     public var outputPosition: UInt64
+    /// Who the guest in it takes itself for, where that is not the instance that it is of.
+    public var former: FormerIdentity?
+    /// What the guest in it can; nil if it never said so.
+    public var guestFeatures: [String]?
 
     public init(
         hypervisor: HypervisorName,
@@ -18,7 +22,9 @@ public struct SavedMemory: Sendable, Hashable, Codable {
         processor: String?,
         session: String,
         machine: MachineDescription,
-        outputPosition: UInt64
+        outputPosition: UInt64,
+        former: FormerIdentity? = nil,
+        guestFeatures: [String]? = nil
     ) {
         self.hypervisor = hypervisor
         self.version = version
@@ -27,6 +33,8 @@ public struct SavedMemory: Sendable, Hashable, Codable {
         self.session = session
         self.machine = machine
         self.outputPosition = outputPosition
+        self.former = former
+        self.guestFeatures = guestFeatures
     }
 
     /// Whether a hypervisor as it is here can take it up.

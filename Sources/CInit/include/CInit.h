@@ -67,6 +67,8 @@ int hypeman_seed_random(const void *bytes, size_t length);
 
 int hypeman_set_hostname(const char *name, size_t length);
 int hypeman_link_up(const char *interface, int mtu);
+// Gives an Ethernet interface another MAC address of 6 bytes, also while it is up where its driver can.
+int hypeman_set_mac(const char *interface, const uint8_t *address);
 int hypeman_set_address(const char *interface, uint32_t address, uint32_t netmask);
 int hypeman_add_default_route(const char *interface, uint32_t gateway);
 

@@ -22,7 +22,7 @@ struct Agent: Service {
         let boot = try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
         let state = try await store.load()
         // Images first: an instance whose start is taken up needs its root disk's configuration.
-        try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
+        try await images.recover(state.images, keepingDisksOf: state.usedImages)
         try await instances.recover(state, bootID: boot.trimmingCharacters(in: .whitespacesAndNewlines))
         logger.info(
             "agent started",
