@@ -90,6 +90,7 @@ bench: deps guest ## Measure against floors, and print ratios (ONLY=â€¦, JSON=â€
 	@scripts/step.sh "build the agent (release)" swift build -c release --product hypeman-agent
 	@scripts/step.sh "build hypeman (release)" swift build -c release --product hypeman
 	@scripts/step.sh "build what drives the network (release)" swift build -c release --product network-driver
+	@scripts/step.sh "build what drives the writer of disks (release)" swift build -c release --product storage-driver
 	@scripts/bench.sh
 
 .PHONY: clean

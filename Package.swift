@@ -261,6 +261,13 @@ let package = Package(
             path: "Tests/network-driver",
             swiftSettings: settings
         ),
+        // The writer of root disks without an agent, for benchmarks.
+        .executableTarget(
+            name: "storage-driver",
+            dependencies: ["AgentCore", "StoragePlugin", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Tests/storage-driver",
+            swiftSettings: settings
+        ),
         // xattr(7), which Swift's Glibc module leaves out; for tests alone.
         .systemLibrary(name: "CXattr", path: "Tests/CXattr"),
         .testTarget(

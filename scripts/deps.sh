@@ -11,7 +11,7 @@ packages=(
   # to run instances
   dnsmasq-base e2fsprogs iproute2 iptables nftables qemu-system-x86
   # images for the demo and the tests, and what checks them
-  curl docker-registry erofs-utils mmdebstrap skopeo umoci
+  curl docker-registry erofs-utils mmdebstrap podman skopeo umoci
   # tests
   attr busybox-static conntrack kmod libcap2-bin mount openssl procps
 )

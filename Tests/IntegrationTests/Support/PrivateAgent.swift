@@ -23,6 +23,8 @@ final class PrivateAgent {
     private let namespace: String?
     /// Whom the agent runs as; nil is the test's own user.
     private let user: ServiceUser?
+    /// What it finds in /usr/sbin instead of what the host has there.
+    private var programs: FilePath?
     private var process: Process?
     private var exited: AsyncStream<Void>?
 
@@ -117,29 +119,67 @@ final class PrivateAgent {
     /// The agent's program with its arguments, executed in place inside the namespace.
     private func command(_ arguments: [String]) -> (executable: String, arguments: [String]) {
         let agent = BuiltProgram.path("hypeman-agent").string
-        let own = user?.command([agent] + arguments, in: scratch) ?? [agent] + arguments
+        var own = user?.command([agent] + arguments, in: scratch) ?? [agent] + arguments
         guard let namespace else { return ("/usr/bin/env", own) }
+        if let programs {
+            // `ip netns exec` gives the process mounts of its own.
+            let hide = #"mount --bind "$1" /usr/sbin && shift && exec "$@""#
+            own = ["sh", "-c", hide, "sh", programs.string] + own
+        }
         return ("/usr/sbin/ip", ["netns", "exec", namespace] + own)
+    }
+
+    /// What an agent that cannot start there says, and what `hypeman-agent check` does, which must call it an error.
+    ///
+    /// - Parameters:
+    ///   - variables: As for ``with(_:namespace:user:_:)``.
+    ///   - namespace: Where.
+    ///   - program: One in /usr/sbin that this host is to be without.
+    /// - Returns: What they print.
+    /// - Throws: ``ToolFailure``.
+    static func refusedStart(
+        _ variables: [String: String],
+        namespace: String,
+        without program: String? = nil
+    ) async throws -> (start: String, check: String) {
+        try await Scratch.with { scratch in
+            let agent = PrivateAgent(scratch, variables, namespace, nil)
+            if let program {
+                agent.programs = scratch.appending("sbin")
+                try await tool("cp", ["--archive", "/usr/sbin", scratch.appending("sbin").string])
+                try FileManager.default.removeItem(atPath: scratch.appending("sbin").appending(program).string)
+            }
+            // Looked at first: it must not matter that an agent has tried.
+            let check = try await agent.agentTool(["check"], accepting: 1)
+            let start = try await agent.agentTool(["serve"], accepting: 1)
+            return (start, check)
+        }
     }
 
     /// Runs one of the agent's tools, which must succeed.
     @discardableResult
     func agentTool(_ arguments: String...) async throws -> String {
+        try await agentTool(arguments, accepting: 0)
+    }
+
+    /// Runs one of the agent's tools, which must end with a code, and returns all that it prints.
+    private func agentTool(_ arguments: [String], accepting code: Int32) async throws -> String {
         let command = command(arguments)
         let result = try await run(
-            .path(FilePath(command.executable)),
-            arguments: Arguments(command.arguments),
+            .path("/usr/bin/timeout"),
+            // None of them takes long; an agent that starts although it should not would run for ever.
+            arguments: Arguments(["120", command.executable] + command.arguments),
             environment: .custom(environment.asSubprocessKeys),
             workingDirectory: scratch.path,
             output: .string(limit: 1 << 20),
             error: .string(limit: 1 << 20)
         )
-        guard result.terminationStatus.isSuccess else {
+        guard case .exited(code) = result.terminationStatus else {
             throw ToolFailure(
                 description: "hypeman-agent \(arguments): \(result.standardOutput)\(result.standardError)"
             )
         }
-        return result.standardOutput
+        return code == 0 ? result.standardOutput : result.standardOutput + result.standardError
     }
 
     /// The agent's process.
