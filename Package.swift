@@ -138,6 +138,7 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOFoundationCompat", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -291,12 +292,33 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // Plays Cloud Hypervisor, which needs a KVM, and holds the agent's requests to its authors' specification.
+        .target(
+            name: "CloudHypervisorStub",
+            dependencies: [.product(name: "Yams", package: "Yams")],
+            path: "Tests/CloudHypervisorStub",
+            exclude: ["Specification"],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "cloud-hypervisor-stub",
+            dependencies: [
+                "CloudHypervisorStub",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/cloud-hypervisor-stub",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "HypervisorPluginTests",
             dependencies: [
-                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
+                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "CloudHypervisorStub",
+                "GuestProtocol", "cloud-hypervisor-stub",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],

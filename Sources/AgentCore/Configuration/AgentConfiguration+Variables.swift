@@ -99,6 +99,16 @@ extension AgentConfiguration {
         static let kernel = path("KERNEL_PATH", "Guest kernel; else `DATA_DIR/system/kernel/` or `/usr/lib/hypeman/`")
         static let initrd = path("INITRD_PATH", "Guest initrd, built for that kernel; searched in the same places")
         static let qemu = path("QEMU_PATH", "QEMU's executable; searched in PATH if empty")
+        static let cloudHypervisors = ConfigurationVariable(
+            "CLOUD_HYPERVISOR",
+            default: "",
+            "Cloud Hypervisor's executables, separated by colons: the first that works starts instances, each restores "
+                + "what its version has saved; searched in PATH if empty",
+            expected: "absolute paths, separated by colons"
+        ) { text -> [FilePath]? in
+            let paths = text.split(separator: ":").map { FilePath(String($0)) }
+            return paths.allSatisfy(\.isAbsolute) ? paths : nil
+        }
         static let maximumConcurrentBuilds = number(
             "MAX_CONCURRENT_BUILDS",
             default: "1",
@@ -289,7 +299,8 @@ extension AgentConfiguration {
             Description(Variables.subnet), Description(Variables.gateway), Description(Variables.uplink),
             Description(Variables.dnsServers), Description(Variables.isolated), Description(Variables.networkLimit),
             Description(Variables.networkOversubscription), Description(Variables.kernel),
-            Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
+            Description(Variables.initrd), Description(Variables.qemu),
+            Description(Variables.cloudHypervisors), Description(Variables.maximumConcurrentBuilds),
             Description(Variables.maximumImageStorage), Description(Variables.maximumOverlaySize),
             Description(Variables.maximumVCPUs),
             Description(Variables.maximumMemory), Description(Variables.bootTimeout),

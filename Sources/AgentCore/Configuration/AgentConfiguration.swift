@@ -4,6 +4,7 @@ public import SystemPackage
 /// Which hypervisor runs instances that name none.
 public enum HypervisorChoice: String, Sendable, CaseIterable {
     case auto
+    case cloudHypervisor = "cloud-hypervisor"
     case qemu
 }
 
@@ -45,6 +46,8 @@ public struct AgentConfiguration: Sendable {
     public var kernel: FilePath?
     public var initrd: FilePath?
     public var qemu: FilePath?
+    /// The first starts new machines; empty looks in PATH.
+    public var cloudHypervisors: [FilePath]
     public var maximumConcurrentBuilds: Int
     public var maximumImageStorage: ByteSize?
     public var maximumOverlaySize: ByteSize
@@ -87,6 +90,7 @@ public struct AgentConfiguration: Sendable {
         let kernel = reader.read(Variables.kernel)
         let initrd = reader.read(Variables.initrd)
         let qemu = reader.read(Variables.qemu)
+        let cloudHypervisors = reader.read(Variables.cloudHypervisors)
         let maximumConcurrentBuilds = reader.read(Variables.maximumConcurrentBuilds)
         let maximumImageStorage = reader.read(Variables.maximumImageStorage)
         let maximumOverlaySize = reader.read(Variables.maximumOverlaySize)
@@ -107,7 +111,7 @@ public struct AgentConfiguration: Sendable {
             let runtimeDirectory,
             let socket, let hypervisor, let accelerator, let network, let bridge,
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
-            let networkOversubscription, let kernel, let initrd, let qemu,
+            let networkOversubscription, let kernel, let initrd, let qemu, let cloudHypervisors,
             let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
             let maximumMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let registryMirrors,
@@ -136,6 +140,7 @@ public struct AgentConfiguration: Sendable {
         self.kernel = kernel
         self.initrd = initrd
         self.qemu = qemu
+        self.cloudHypervisors = cloudHypervisors
         self.maximumConcurrentBuilds = maximumConcurrentBuilds
         self.maximumImageStorage = maximumImageStorage
         self.maximumOverlaySize = maximumOverlaySize

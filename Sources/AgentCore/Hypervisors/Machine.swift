@@ -41,7 +41,10 @@ public struct HypervisorCapabilities: Sendable, Hashable, Codable {
 /// What a driver found on this host.
 public struct HypervisorInformation: Sendable, Hashable, Codable {
     public var name: HypervisorName
+    /// Of what new machines run in.
     public var version: String
+    /// What else there is, which takes up the machines that those versions have saved.
+    public var otherVersions: [String] = []
     public var executable: FilePath
     public var accelerator: Accelerator
     /// Why the accelerator isn't KVM, for people; nil where it is.

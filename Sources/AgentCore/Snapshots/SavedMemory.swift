@@ -42,8 +42,9 @@ public struct SavedMemory: Sendable, Hashable, Codable {
     /// - Throws: `versionMismatch` `snapshot_version_mismatch` with the difference.
     func check(_ information: HypervisorInformation, processor here: String?) throws(AgentError) {
         let difference: String? =
-            if version != information.version {
-                "it was saved by \(hypervisor) \(version), and this host has \(information.version)"
+            if version != information.version, !information.otherVersions.contains(version) {
+                "it was saved by \(hypervisor) \(version), and this host has "
+                    + ([information.version] + information.otherVersions).joined(separator: ", ")
             } else if accelerator != information.accelerator {
                 "it ran under \(accelerator.rawValue), and this host offers \(information.accelerator.rawValue)"
             } else if accelerator == .kvm, let processor, let here, processor != here {

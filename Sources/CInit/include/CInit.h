@@ -48,6 +48,10 @@ int hypeman_has_input(int fd);
 
 int hypeman_pipe(int *read_end, int *write_end);
 int hypeman_socket_pair(int *first, int *second);
+// A socket that takes connections to a port of this machine's vsock (vsock(7)).
+int hypeman_vsock_listen(unsigned int port);
+// Waits for one, and says whose it is.
+int hypeman_vsock_accept(int listener, unsigned int *cid);
 int hypeman_open(const char *path, int flags);
 int hypeman_set_nonblocking(int fd);
 

@@ -29,6 +29,7 @@ enum AgentGraph {
                 provide(InstancesConfiguration.init(agent:))
                 provide(ImagesConfiguration.init(agent:))
                 provide(StorageConfiguration.init(agent:directory:))
+                provide(CloudHypervisorConfiguration.init(agent:))
                 provide(QEMUConfiguration.init(agent:))
                 provide(HTTPConfiguration.init(agent:))
                 provide(ResourcesConfiguration.init(agent:))
@@ -44,6 +45,8 @@ enum AgentGraph {
                 bind((any StateStore).self) { (it: PublishingStateStore) in it }
             }
             StoragePlugin.providers
+            // In the order in which they are preferred.
+            CloudHypervisorPlugin.providers
             QEMUPlugin.providers
             networkPlugin(configuration.network)
             ProviderSet("core") {
@@ -131,6 +134,16 @@ extension StorageConfiguration {
 
 extension QEMUConfiguration {
     init(agent: AgentConfiguration) { self.init(executable: agent.qemu, accelerator: agent.accelerator) }
+}
+
+extension CloudHypervisorConfiguration {
+    init(agent: AgentConfiguration) {
+        self.init(
+            executables: agent.cloudHypervisors,
+            accelerator: agent.accelerator,
+            writableDirectories: ["snapshots", "volumes"].map { agent.dataDirectory.appending($0) }
+        )
+    }
 }
 
 extension BridgeConfiguration {

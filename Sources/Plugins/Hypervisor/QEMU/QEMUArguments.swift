@@ -37,7 +37,7 @@ struct QEMUArguments {
         }
         arguments += ["-smp", "cpus=\(machine.size.vcpus)", "-m", "size=\((machine.size.memory.bytes + 1023) >> 10)K"]
         arguments += ["-kernel", machine.kernel.string, "-initrd", machine.initrd.string]
-        arguments += ["-append", commandLine]
+        arguments += ["-append", KernelCommandLine.make(machine, accelerator: accelerator)]
         // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the
         // instance's policy says so, and a guest whose kernel panics does not boot for ever.
         arguments += ["-S", "-no-reboot"]
@@ -48,17 +48,6 @@ struct QEMUArguments {
         for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, number) }
         if let card = machine.card { arguments += try self.card(card) }
         return arguments
-    }
-
-    /// The kernel's command line.
-    var commandLine: String {
-        // panic and reboot: a kernel that dies resets the machine at once, by a triple fault, and so ends the process.
-        var words = ["console=ttyS0", "panic=-1", "reboot=t", "quiet"]
-        // Shorter grace periods while there is little to wait for, and no self-test of ciphers at each boot.
-        words += ["rcupdate.rcu_expedited=1", "cryptomgr.notests"]
-        // Relocating the kernel costs an emulated boot some 0.2 s; under KVM it costs nothing, and stays.
-        if accelerator == .tcg { words.append("nokaslr") }
-        return (words + machine.kernelArguments).joined(separator: " ")
     }
 
     private func channel() throws -> [String] {
