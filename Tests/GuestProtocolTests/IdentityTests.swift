@@ -2,6 +2,7 @@ import AgentCore
 import Foundation
 import GuestProtocol
 import NIOConcurrencyHelpers
+import SystemPackage
 import Testing
 
 /// A guest whose memory is a copy of another's, and who is told so.

@@ -1,4 +1,5 @@
 import AgentCore
+import GuestAgent
 import GuestProtocol
 import NIOConcurrencyHelpers
 import Testing

@@ -1,12 +1,13 @@
 import AgentTestSupport
 import Foundation
+import SystemPackage
 import Testing
 
 /// Forks of real VMs, on the bridge: each goes on where the other was, and is another one.
 @Suite(.serialized) struct ForkTests {
     /// Has an id of its own, counts in its memory alone, and serves its name.
     private static let program = """
-        echo \(machineID) >/etc/machine-id; mkdir -p /srv; busybox httpd -p 80 -h /srv; n=0
+        echo \(machineID) >/etc/machine-id; busybox httpd -p 80 -h /srv; n=0
         while sleep 0.1; do n=$((n+1)); echo $n; cat /proc/sys/kernel/hostname >/srv/index.html; done
         """
     private static let machineID = "0123456789abcdef0123456789abcdef"
@@ -58,7 +59,8 @@ import Testing
                 for name in ["box", "one", "two"] {
                     #expect(try await agent.expect("exec", name, "cat", "/proc/sys/kernel/random/boot_id") == boot)
                     for (trait, command) in Self.traits {
-                        found[trait, default: []].append(try await agent.expect("exec", name, "sh", "-c", command))
+                        let value = try await agent.expect("exec", name, "sh", "-c", command)
+                        found[trait, default: []].append(value)
                     }
                 }
                 for (trait, values) in found { #expect(Set(values).count == 3, "\(trait): \(values)") }
@@ -70,7 +72,7 @@ import Testing
                     try await agent.expect("exec", name, "busybox", "ping", "-c", "1", "-W", "5", "10.100.0.1")
                     #expect(try await Self.last(agent, name) > saved, "\(name) goes on counting")
                 }
-                #expect(try await NetworkSite.fetch("http://192.0.2.1:8080/", in: site.outside) == "box")
+                try await Self.serves(site, "http://192.0.2.1:8080/", "box", from: site.outside)
 
                 // One that runs is forked, and a fork's memory is its own.
                 let counted = try await Self.last(agent, "one")
@@ -85,7 +87,7 @@ import Testing
                 try await Self.serves(site, "http://10.100.0.5/", "three")
 
                 // Without memory: the disk of one that is stopped.
-                try await agent.expect("exec", "two", "sh", "-c", "echo kept >/home/file; sync")
+                try await agent.expect("exec", "two", "sh", "-c", "echo kept >/home/file; busybox sync")
                 try await agent.expect("stop", "two")
                 try await agent.expect("fork", "--target", "Running", "two", "four")
                 #expect(try await agent.expect("exec", "--wait-for-agent", "1m", "four", "cat", "/home/file") == "kept")
@@ -102,10 +104,15 @@ import Testing
     }
 
     /// The guest writes its page ten times a second.
-    private static func serves(_ site: NetworkSite, _ url: String, _ name: String) async throws {
+    private static func serves(
+        _ site: NetworkSite,
+        _ url: String,
+        _ name: String,
+        from namespace: TestNamespace? = nil
+    ) async throws {
         try await site.serves(url)
         let deadline = ContinuousClock.now + .seconds(30)
-        while try await NetworkSite.fetch(url, in: site.host) != name {
+        while try await NetworkSite.fetch(url, in: namespace ?? site.host) != name {
             guard ContinuousClock.now < deadline else { throw ToolFailure(description: "\(url) does not say \(name)") }
             try await Task.sleep(for: .milliseconds(100))
         }

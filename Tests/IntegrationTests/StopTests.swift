@@ -1,5 +1,6 @@
 import AgentTestSupport
 import Foundation
+import SystemPackage
 import Testing
 
 /// How real VMs end that are asked to.

@@ -158,8 +158,9 @@ extension InstanceController {
         let directory = try await context.snapshots.verify(source.id)
         var origin = ForkOrigin(target: target)
         if source.kind == .standby, target != .stopped {
-            (origin.memory, origin.shared) = try await share(manifest, of: source.id, with: snapshot)
-            origin.memory?.takeOrigin(source.instance, origin.memory?.machine.card?.mac)
+            let (memory, shared) = try await share(manifest, of: source.id, with: snapshot)
+            (origin.memory, origin.shared) = (memory, shared)
+            origin.memory?.takeOrigin(source.instance, memory.machine.card?.mac)
         }
         try await context.disks.replaceOverlay(
             of: id,

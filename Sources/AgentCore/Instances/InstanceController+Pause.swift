@@ -15,6 +15,8 @@ extension InstanceController {
     private static let reportDeadline = Duration.seconds(5)
     /// How long a guest may take to hear the news.
     private static let wakeUpDeadline = Duration.seconds(10)
+    /// Between attempts to let a machine go on that stood still for the agent's own sake.
+    private static let resumePauses: [Duration] = [.milliseconds(50), .milliseconds(500)]
     /// Twice what the kernel's generator is seeded with (random(4)).
     private static let entropyLength = 64
 
@@ -81,7 +83,7 @@ extension InstanceController {
     func goOn(_ machine: any VirtualMachine) async {
         await Task {
             do {
-                try await machine.resume()
+                try await self.resumePatiently(machine)
                 try await self.report(.running, else: .resumed)
                 await self.noteStandstill(.paused)
             } catch {
@@ -89,6 +91,21 @@ extension InstanceController {
                 await self.observe(.problem("the machine stands still and could not be resumed: \(error)"))
             }
         }.value
+    }
+
+    /// Nobody asked for it to stand still, so one answer that did not come is no reason to leave it so.
+    private func resumePatiently(_ machine: any VirtualMachine) async throws {
+        for pause in Self.resumePauses {
+            do {
+                return try await machine.resume()
+            } catch let error as AgentError where error.kind == .invalidState {
+                throw error
+            } catch {
+                logger.warning("machine not resumed at once", metadata: ["error": "\(error)"])
+                try await context.time.clock.sleep(for: pause)
+            }
+        }
+        try await machine.resume()
     }
 
     /// Waits for the VMM's own report, which comes in its order; one that never comes is taken for given.

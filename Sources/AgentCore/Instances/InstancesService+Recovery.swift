@@ -151,8 +151,8 @@ extension InstanceController {
     private func recoverAtRest() async {
         switch (instance.state, instance.desired) {
         case (.standby, .running):
-            await removeMachine()
-            await observe(.restoreFailed("the agent was restarted during the restore"))
+            let gone = await removeMachine()
+            await observe(.restoreFailed("the agent was restarted during the restore"), with: gone)
         case (.standby, .stopped): await giveUpStandby()
         default: scheduleRestart()
         }

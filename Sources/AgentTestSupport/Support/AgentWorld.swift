@@ -153,6 +153,7 @@ public struct AgentWorld: Sendable {
     }
 
     private func shutDown() async {
+        calls.endLife()
         await instances.shutDown()
         await images.shutDown()
     }

@@ -36,8 +36,9 @@ import Testing
 
     @Test(arguments: WalkedOperation.allCases)
     func aDeleteOvertakesACallThatHangs(_ operation: WalkedOperation) async throws {
-        // A state that cannot be stored holds up everything, and is no single call's fault.
-        for point in try await operation.points() where !point.name.hasPrefix("store.") {
+        // A state that cannot be stored holds up everything. What takes a device away is waited for also by a delete: who
+        // has the address next must not share it.
+        for point in try await operation.points() where point.name != "store.commit" && point.name != "network.detach" {
             try await AgentWorld.with { world in
                 let before = try await operation.prepare(world)
                 world.calls.listen(for: point, .hang)
@@ -56,7 +57,10 @@ import Testing
 
     @Test(arguments: WalkedOperation.allCases)
     func aVMMThatDiesAtACallIsNoticed(_ operation: WalkedOperation) async throws {
-        for point in try await operation.points() {
+        let points = try await operation.points()
+        // Up to there a memory that lay on disk does.
+        let resumes = points.firstIndex { $0.name == "hypervisor.resume" } ?? points.count
+        for (number, point) in points.enumerated() {
             // No time passes: what happens does not wait for any.
             try await AgentWorld.with(time: TimeSource(now: { Fixtures.time }, clock: ManualClock())) { world in
                 let before = try await operation.prepare(world)
@@ -76,10 +80,10 @@ import Testing
                     }
                     if end.state == .stopped { #expect(end.exit != nil, "\(point): \(end.name) has no reason") }
                 }
-                if operation.beginsWithMemoryOnDisk {
+                if operation.beginsWithMemoryOnDisk, operation != .restore || number <= resumes {
                     #expect(try world.instances.get("web").state != .stopped, "\(point): its memory was on disk")
                 }
-                #expect(before.id == (try world.instances.get("web").id))
+                #expect(try world.instances.get("web").id == before.id, "\(point)")
                 for instance in world.instances.list() { try await world.instances.delete(instance.id.rawValue) }
                 #expect(world.host.running.isEmpty && world.network.attached.isEmpty, "\(point)")
             }

@@ -1,6 +1,7 @@
 import AgentCore
 import AgentTestSupport
 import GuestProtocol
+import SystemPackage
 import Testing
 
 @Suite struct ForkTests {
@@ -160,9 +161,8 @@ import Testing
             try await world.instances.delete("web")
             #expect(throws: AgentError.self) { try world.instances.get("web") }
             let image = try ImageReference(AgentWorld.imageName)
-            let error = await #expect(throws: AgentError.self) { [images = world.images] in
-                try await images.delete(image)
-            }
+            let images = world.images
+            let error = await #expect(throws: AgentError.self) { try await images.delete(image) }
             #expect(error?.code == "image_in_use" && error?.message.contains(kept.id.rawValue) == true)
             try await world.restart()
             let twin = try await world.instances.forkSnapshot(kept.id.rawValue, try Self.fork("web", to: .running))
@@ -207,28 +207,24 @@ import Testing
             _ = try await world.wait(id, for: .running)
             let kept = try await world.instances.createSnapshot("web", CreateSnapshotRequest(kind: .standby))
             _ = try await world.instances.standby("web")
-            func refusal(_ body: () async throws -> Instance) async -> String? {
+            func check(_ code: String, _ body: () async throws -> Instance) async {
                 let error = await #expect(throws: AgentError.self) { _ = try await body() }
-                return error?.code
+                #expect(error?.code == code)
             }
             let before = world.snapshots.all
-            #expect(await refusal { try await world.instances.fork("web", try Self.fork("web")) } == "name_conflict")
-            #expect(await refusal { try await world.instances.fork("nope", try Self.fork("twin")) } == "not_found")
-            #expect(
-                await refusal { try await world.instances.fork("web", try Self.fork("twin", ports: [port])) }
-                    == "port_in_use"
-            )
-            #expect(
-                await refusal { try await world.instances.forkSnapshot("nope", try Self.fork("twin")) } == "not_found"
-            )
+            let instances = world.instances
+            await check("name_conflict") { try await instances.fork("web", try Self.fork("web")) }
+            await check("not_found") { try await instances.fork("nope", try Self.fork("twin")) }
+            await check("port_in_use") { try await instances.fork("web", try Self.fork("twin", ports: [port])) }
+            await check("not_found") { try await instances.forkSnapshot("nope", try Self.fork("twin")) }
             world.snapshots.change(kept.id) { $0.memory?.version = "0.9.9" }
-            #expect(
-                await refusal { try await world.instances.forkSnapshot(kept.id.rawValue, try Self.fork("twin")) }
-                    == "snapshot_version_mismatch"
-            )
+            await check("snapshot_version_mismatch") {
+                try await instances.forkSnapshot(kept.id.rawValue, try Self.fork("twin"))
+            }
             #expect(world.snapshots.all == before && world.instances.list().map(\.id) == [id])
             #expect(try await world.store.load().instances.count == 1)
-            #expect(try await world.store.load().resources.allSatisfy { $0.owner == id })
+            let resources = try await world.store.load().resources
+            #expect(resources.allSatisfy { $0.owner == id })
             let other = PublishedPort(hostPort: 8081, guestPort: 80)
             let twin = try await world.instances.fork("web", try Self.fork("twin", ports: [other]))
             #expect(twin.specification.publishedPorts == [other])

@@ -128,11 +128,11 @@ import Testing
             _ = try await instances.start("web")
         case .created:
             _ = try await instances.stop("web")
-            world.calls.listen(for: .init("hypervisor.start"), .run { try await gate.wait() })
+            world.calls.listen(for: PortCalls.Point("hypervisor.start"), .run { try await gate.wait() })
             Task { try await instances.start("web") }
             while !world.calls.hasReached { await Task.yield() }
         case .shutdown:
-            world.calls.listen(for: .init("network.detach"), .run { try await gate.wait() })
+            world.calls.listen(for: PortCalls.Point("network.detach"), .run { try await gate.wait() })
             world.host.killVMM(of: id)
             while !world.calls.hasReached { await Task.yield() }
         case .unknown:

@@ -1,5 +1,6 @@
 import AgentAPI
 import AgentCore
+import Foundation
 import GuestProtocol
 import NIOHTTP1
 import Synchronization

@@ -1,5 +1,6 @@
 import AgentAPI
 import AgentCore
+import Foundation
 import NIOHTTP1
 import Synchronization
 import Testing
@@ -31,18 +32,17 @@ import Testing
             #expect(try ofSnapshot.decode(InstanceResponse.self).state == "Stopped")
             let forks = server.instances.script.withLock { $0.forks }
             #expect(forks.map(\.source) == ["web", "web", "kept"])
-            #expect(
-                forks.map(\.request) == [
-                    ForkInstanceRequest(
-                        name: try InstanceName("twin"),
-                        fromRunning: true,
-                        target: .standby,
-                        publishedPorts: [PublishedPort(hostPort: 81, guestPort: 80)]
-                    ),
-                    ForkInstanceRequest(name: try InstanceName("third")),
-                    ForkInstanceRequest(name: try InstanceName("fourth")),
-                ]
-            )
+            let expected = [
+                ForkInstanceRequest(
+                    name: try InstanceName("twin"),
+                    fromRunning: true,
+                    target: .standby,
+                    publishedPorts: [PublishedPort(hostPort: 81, guestPort: 80)]
+                ),
+                ForkInstanceRequest(name: try InstanceName("third")),
+                ForkInstanceRequest(name: try InstanceName("fourth")),
+            ]
+            #expect(forks.map(\.request) == expected)
         }
     }
 
