@@ -13,7 +13,7 @@ packages=(
   # images for the demo and the tests, and what checks them
   curl docker-registry erofs-utils mmdebstrap skopeo umoci
   # tests
-  attr busybox-static conntrack kmod libcap2-bin mount openssl procps
+  attr busybox-static conntrack kmod libcap2-bin mount openssl procps systemd
 )
 
 missing=()
