@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "AgentCore", targets: ["AgentCore"]),
         .executable(name: "hypeman-agent", targets: ["hypeman-agent"]),
         .executable(name: "hypeman", targets: ["hypeman"]),
+        .executable(name: "hypeman-exec", targets: ["hypeman-exec"]),
         .executable(name: "hypeman-init", targets: ["hypeman-init"]),
     ],
     dependencies: [
@@ -190,6 +191,8 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What units of VMs run: becomes the program that the agent has described in a file.
+        .executableTarget(name: "hypeman-exec"),
         .executableTarget(
             name: "hypeman",
             dependencies: [
