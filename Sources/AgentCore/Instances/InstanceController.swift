@@ -34,6 +34,8 @@ actor InstanceController {
     var shortages = 0
     /// What the guest has to be told before anything else, since its machine stood still.
     var standstill: Standstill?
+    /// Whether it was stopped for the host's shutdown: its restart policy waits for the agent's next life.
+    var isHostGoing = false
     /// Waits for the time at which the restart policy starts it again.
     var restartTimer: Task<Void, Never>?
     /// Attaching and detaching, one after the other.
@@ -117,7 +119,7 @@ actor InstanceController {
         let isRestartMoved = next.instance.nextRestart != instance.nextRestart
         machine = next
         context.directory.update(next.instance)
-        if isRestartMoved { scheduleRestart() }
+        if isRestartMoved, !isHostGoing { scheduleRestart() }
     }
 
     // MARK: Operations

@@ -19,6 +19,8 @@ public struct ProcessIdentity: Sendable, Hashable, Codable {
 public enum ProcessExit: Sendable, Hashable, Codable {
     case code(Int)
     case signal(Int)
+    /// The kernel ended it, since it needed more memory than it may have.
+    case outOfMemory
     /// It was not our child (any more), so the kernel does not tell.
     case unknown
 }
