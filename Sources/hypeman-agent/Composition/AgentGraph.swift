@@ -14,11 +14,13 @@ enum AgentGraph {
     /// - Parameters:
     ///   - configuration: Which plugins, and how.
     ///   - logger: Everyone's.
+    ///   - socket: Where the API is served, if it is passed to this process; else the agent makes its own.
     ///   - root: What is built of it: the agent, or a tool that needs some of its parts.
     /// - Returns: The graph, unchecked.
     static func make(
         _ configuration: AgentConfiguration,
         logger: Logger,
+        socket: InheritedSocket? = nil,
         root: ProviderSet = ProviderSet("agent") { provide(Agent.init) }
     ) -> Graph {
         Graph {
@@ -30,7 +32,7 @@ enum AgentGraph {
                 provide(ImagesConfiguration.init(agent:))
                 provide(StorageConfiguration.init(agent:directory:))
                 provide(QEMUConfiguration.init(agent:))
-                provide(HTTPConfiguration.init(agent:))
+                provide({ (agent: AgentConfiguration) in HTTPConfiguration(agent: agent, socket: socket) })
                 provide(ResourcesConfiguration.init(agent:))
             }
             ProviderSet("state") {
@@ -148,13 +150,14 @@ extension BridgeConfiguration {
 }
 
 extension HTTPConfiguration {
-    init(agent: AgentConfiguration) {
+    init(agent: AgentConfiguration, socket: InheritedSocket? = nil) {
         var tls: TLS?
         if let certificate = agent.tlsCertificate, let key = agent.tlsKey {
             tls = TLS(certificate: certificate, key: key)
         }
         self.init(
             socketPath: agent.socket,
+            inheritedSocket: socket,
             port: agent.port,
             bindAddress: agent.bindAddress,
             jwtSecret: agent.jwtSecret,
