@@ -177,6 +177,14 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // D-Bus: libdbus as an actor, and the agent's objects on it.
+        .systemLibrary(name: "CDBus", pkgConfig: "dbus-1", providers: [.apt(["libdbus-1-dev"])]),
+        .target(
+            name: "DBus",
+            dependencies: ["CDBus", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings
+        ),
+
         // The programs.
         .executableTarget(
             name: "hypeman-agent",
