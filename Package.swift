@@ -134,7 +134,7 @@ let package = Package(
         .target(
             name: "HypervisorPlugin",
             dependencies: [
-                "AgentCore", "CLinux", "GuestProtocol", "GuestTransport",
+                "AgentCore", "CLinux", "DBus", "GuestProtocol", "GuestTransport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -298,7 +298,8 @@ let package = Package(
         .testTarget(
             name: "HypervisorPluginTests",
             dependencies: [
-                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
+                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "DBus", "GuestProtocol",
+                .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -23,7 +23,8 @@ enum AgentGraph {
         socket: InheritedSocket? = nil,
         root: ProviderSet = ProviderSet("agent") { provide(Agent.init) }
     ) -> Graph {
-        Graph {
+        let kind = SupervisorKind(configuration.supervisor)
+        return Graph {
             ProviderSet("configuration") {
                 value(configuration)
                 value(logger)
@@ -46,8 +47,9 @@ enum AgentGraph {
                 bind((any StateStore).self) { (it: PublishingStateStore) in it }
             }
             StoragePlugin.providers
+            processes(kind)
             QEMUPlugin.providers
-            networkPlugin(configuration.network)
+            networkPlugin(configuration.network, kind)
             ProviderSet("core") {
                 provide(InstanceDirectory.init)
                 provide(HypervisorSelection.init)
@@ -73,11 +75,22 @@ enum AgentGraph {
         }
     }
 
-    private static func networkPlugin(_ choice: NetworkChoice) -> ProviderSet {
+    private static func processes(_ kind: SupervisorKind) -> ProviderSet {
+        switch kind {
+        case .systemd:
+            ProviderSet("units") {
+                provide(ProcessesConfiguration.init(agent:))
+                ProcessesPlugin.providers(kind)
+            }
+        case .child: ProcessesPlugin.providers(kind)
+        }
+    }
+
+    private static func networkPlugin(_ choice: NetworkChoice, _ kind: SupervisorKind) -> ProviderSet {
         switch choice {
         case .bridge:
             ProviderSet("network") {
-                provide(BridgeConfiguration.init(agent:))
+                provide({ (agent: AgentConfiguration) in BridgeConfiguration(agent: agent, kind: kind) })
                 BridgeNetworkPlugin.providers
             }
         case .none: NoNetworkPlugin.providers
@@ -135,8 +148,12 @@ extension QEMUConfiguration {
     init(agent: AgentConfiguration) { self.init(executable: agent.qemu, accelerator: agent.accelerator) }
 }
 
+extension ProcessesConfiguration {
+    init(agent: AgentConfiguration) { self.init(dataDirectory: agent.dataDirectory) }
+}
+
 extension BridgeConfiguration {
-    init(agent: AgentConfiguration) {
+    init(agent: AgentConfiguration, kind: SupervisorKind) {
         self.init(
             bridge: agent.bridge,
             subnet: agent.subnet,
@@ -144,7 +161,8 @@ extension BridgeConfiguration {
             uplink: agent.uplink,
             dnsServers: agent.dnsServers,
             isolated: agent.isolated,
-            directory: agent.runtimeDirectory.appending("network")
+            directory: agent.runtimeDirectory.appending("network"),
+            machineGroup: kind.machineGroup
         )
     }
 }
