@@ -70,6 +70,11 @@ test: deps guest ## Run all tests, real VMs among them (FILTER=… runs some)
 	@scripts/step.sh "build the tests" swift build --build-tests
 	@scripts/test.sh $(FILTER)
 
+.PHONY: system-test
+system-test: deps guest ## Boot a whole Debian host in QEMU and check it, KVM included (CHECKS=… runs some)
+	@scripts/step.sh "build the tests" swift build --build-tests
+	@python3 -B scripts/system-test/main.py $(CHECKS)
+
 .PHONY: check
 check: deps ## Lint, and see that generated files are up to date
 	@scripts/check.sh

@@ -10,7 +10,7 @@ printf '==> systemd units\n'
 scripts/units.sh || failed=1
 
 printf '==> shell syntax\n'
-for script in scripts/*.sh .ci/run; do
+for script in scripts/*.sh Tests/System/*.sh Tests/System/lib/*.sh Tests/System/lib/runner .ci/run; do
   bash -n "$script" || failed=1
 done
 

@@ -16,6 +16,9 @@ packages=(
   attr busybox-static conntrack kmod libcap2-bin mount openssl procps systemd
 )
 
+# mmdebstrap unpacks in a user namespace where the caller isn't root.
+[ "$(id -u)" -eq 0 ] || packages+=(uidmap)
+
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
