@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "AgentCore", targets: ["AgentCore"]),
         .executable(name: "hypeman-agent", targets: ["hypeman-agent"]),
         .executable(name: "hypeman", targets: ["hypeman"]),
+        .executable(name: "hypeman-exec", targets: ["hypeman-exec"]),
         .executable(name: "hypeman-init", targets: ["hypeman-init"]),
     ],
     dependencies: [
@@ -133,7 +134,7 @@ let package = Package(
         .target(
             name: "HypervisorPlugin",
             dependencies: [
-                "AgentCore", "CLinux", "GuestProtocol", "GuestTransport",
+                "AgentCore", "CLinux", "DBus", "GuestProtocol", "GuestTransport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -177,6 +178,14 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // D-Bus: libdbus as an actor, and the agent's objects on it.
+        .systemLibrary(name: "CDBus", pkgConfig: "dbus-1", providers: [.apt(["libdbus-1-dev"])]),
+        .target(
+            name: "DBus",
+            dependencies: ["CDBus", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings
+        ),
+
         // The programs.
         .executableTarget(
             name: "hypeman-agent",
@@ -191,6 +200,8 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What units of VMs run: becomes the program that the agent has described in a file.
+        .executableTarget(name: "hypeman-exec"),
         .executableTarget(
             name: "hypeman",
             dependencies: [
@@ -314,8 +325,9 @@ let package = Package(
         .testTarget(
             name: "HypervisorPluginTests",
             dependencies: [
-                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "CloudHypervisorStub",
+                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "CloudHypervisorStub", "DBus",
                 "GuestProtocol", "cloud-hypervisor-stub",
+                .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

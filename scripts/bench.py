@@ -37,6 +37,7 @@ class Agent:
         self.work = work
         self.environment = dict(
             os.environ,
+            CONFIG_FILE="/dev/null",
             DATA_DIR=str(work / "data"),
             NETWORK="bridge" if namespace else "none",
             INSECURE_REGISTRIES=f"127.0.0.1:{bench_images.port()}",

@@ -2,8 +2,24 @@ import Logging
 import SystemPackage
 
 extension AgentConfiguration {
+    /// The variable that names a file with the others, and where it is by default.
+    public static let defaultFile = (name: "CONFIG_FILE", path: "/etc/hypeman/hypeman.env")
+
     /// The environment variables, in the order of the README's table.
     enum Variables {
+        static let file = ConfigurationVariable<FilePath?>(
+            defaultFile.name,
+            default: defaultFile.path,
+            "File with these variables, read if it is there; the environment wins, and SIGHUP reads it again",
+            expected: "an absolute path"
+        ) { optional($0) { $0.hasPrefix("/") ? FilePath($0) : nil } }
+        static let supervisor = choice(
+            "SUPERVISOR",
+            default: .auto,
+            SupervisorChoice.self,
+            "What runs VMMs and dnsmasq: `systemd` in units, `child` beside the agent; `auto` takes units where they are "
+                + "installed and systemd runs"
+        )
         static let port = number("PORT", default: "8080", 1...65535, "TCP port of the HTTP API")
         static let bindAddress = ConfigurationVariable(
             "BIND_ADDRESS",
@@ -292,9 +308,11 @@ extension AgentConfiguration {
     /// Every variable, for the table.
     public static var descriptions: [Description] {
         [
-            Description(Variables.port), Description(Variables.bindAddress), Description(Variables.jwtSecret),
+            Description(Variables.file), Description(Variables.port), Description(Variables.bindAddress),
+            Description(Variables.jwtSecret),
             Description(Variables.tlsCertificate), Description(Variables.tlsKey), Description(Variables.dataDirectory),
-            Description(Variables.runtimeDirectory), Description(Variables.socket), Description(Variables.hypervisor),
+            Description(Variables.runtimeDirectory), Description(Variables.supervisor),
+            Description(Variables.socket), Description(Variables.hypervisor),
             Description(Variables.accelerator), Description(Variables.network), Description(Variables.bridge),
             Description(Variables.subnet), Description(Variables.gateway), Description(Variables.uplink),
             Description(Variables.dnsServers), Description(Variables.isolated), Description(Variables.networkLimit),

@@ -22,6 +22,15 @@ public enum NetworkChoice: String, Sendable, CaseIterable {
     case none
 }
 
+/// What starts VMMs and dnsmasq so that they outlive the agent.
+public enum SupervisorChoice: String, Sendable, CaseIterable {
+    /// Units where systemd runs and has them, children otherwise.
+    case auto
+    /// Units alone: the agent does not start without them.
+    case systemd
+    case child
+}
+
 /// The agent's configuration: every environment variable, read and checked.
 public struct AgentConfiguration: Sendable {
     public var port: Int
@@ -31,6 +40,7 @@ public struct AgentConfiguration: Sendable {
     public var tlsKey: FilePath?
     public var dataDirectory: FilePath
     public var runtimeDirectory: FilePath
+    public var supervisor: SupervisorChoice
     public var socket: FilePath
     public var hypervisor: HypervisorChoice
     public var accelerator: AcceleratorChoice
@@ -75,6 +85,7 @@ public struct AgentConfiguration: Sendable {
         let tlsKey = reader.read(Variables.tlsKey)
         let dataDirectory = reader.read(Variables.dataDirectory)
         let runtimeDirectory = reader.read(Variables.runtimeDirectory)
+        let supervisor = reader.read(Variables.supervisor)
         let socket = reader.read(Variables.socket)
         let hypervisor = reader.read(Variables.hypervisor)
         let accelerator = reader.read(Variables.accelerator)
@@ -108,7 +119,7 @@ public struct AgentConfiguration: Sendable {
         let logMaximumSize = reader.read(Variables.logMaximumSize)
         let logMaximumFiles = reader.read(Variables.logMaximumFiles)
         guard let port, let bindAddress, let jwtSecret, let tlsCertificate, let tlsKey, let dataDirectory,
-            let runtimeDirectory,
+            let runtimeDirectory, let supervisor,
             let socket, let hypervisor, let accelerator, let network, let bridge,
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu, let cloudHypervisors,
@@ -125,6 +136,7 @@ public struct AgentConfiguration: Sendable {
         self.tlsKey = tlsKey
         self.dataDirectory = dataDirectory
         self.runtimeDirectory = runtimeDirectory
+        self.supervisor = supervisor
         self.socket = socket ?? runtimeDirectory.appending("agent.sock")
         self.hypervisor = hypervisor
         self.accelerator = accelerator

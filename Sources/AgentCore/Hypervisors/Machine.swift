@@ -164,6 +164,16 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         self.card = card
         self.runtimeDirectory = runtimeDirectory
     }
+
+    /// What its VMM opens of the agent's files.
+    public var files: [ProcessFile] {
+        [kernel, initrd].map { ProcessFile(path: $0, isWritable: false) } + disks.map(\.file)
+    }
+}
+
+extension MachineDescription.Disk {
+    /// What the VMM opens for it.
+    public var file: ProcessFile { ProcessFile(path: path, isWritable: !readOnly) }
 }
 
 /// What is stored of a running machine, enough to find it again after a restart of the agent.

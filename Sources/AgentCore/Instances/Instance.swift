@@ -115,6 +115,8 @@ public struct InstanceExit: Sendable, Hashable, Codable {
         case startFailed
         /// The VMM ended without the guest having said why.
         case machineDied
+        /// The VMM needed more memory than its unit may have, and was ended by the host's kernel.
+        case outOfMemory
         /// The host was restarted.
         case hostShutdown
     }

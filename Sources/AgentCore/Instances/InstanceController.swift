@@ -36,6 +36,8 @@ actor InstanceController {
     var standstill: Standstill?
     /// Why its guest was not told who it is, and how often in a row that went wrong.
     var identityFailure: (error: AgentError, times: Int)?
+    /// Whether it was stopped for the host's shutdown: its restart policy waits for the agent's next life.
+    var isHostGoing = false
     /// Waits for the time at which the restart policy starts it again.
     var restartTimer: Task<Void, Never>?
     /// Attaching and detaching, one after the other.
@@ -119,7 +121,7 @@ actor InstanceController {
         let isRestartMoved = next.instance.nextRestart != instance.nextRestart
         machine = next
         context.directory.update(next.instance)
-        if isRestartMoved { scheduleRestart() }
+        if isRestartMoved, !isHostGoing { scheduleRestart() }
     }
 
     // MARK: Operations

@@ -219,9 +219,13 @@ public struct InstanceStateMachine: Sendable, Hashable {
         }
         if instance.exit == nil {
             instance.exit =
-                killing ?? InstanceExit(reason: .machineDied, message: "the VMM ended by itself (\(exit.words))")
+                killing
+                ?? InstanceExit(
+                    reason: exit == .outOfMemory ? .outOfMemory : .machineDied,
+                    message: "the VMM ended by itself (\(exit.words))"
+                )
         }
-        if instance.exit?.reason == .machineDied || instance.exit?.reason == .startFailed {
+        if let reason = instance.exit?.reason, [.machineDied, .outOfMemory, .startFailed].contains(reason) {
             instance.stateError = instance.exit?.message
         }
         killing = nil
@@ -269,6 +273,7 @@ extension ProcessExit {
         switch self {
         case .code(let code): "exit code \(code)"
         case .signal(let number): "signal \(number)"
+        case .outOfMemory: "the host's kernel ended it, since it needed more memory than it may have"
         case .unknown: "its exit status is not known"
         }
     }

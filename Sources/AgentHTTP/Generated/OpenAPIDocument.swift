@@ -1240,6 +1240,12 @@ enum OpenAPIDocument {
               additionalProperties: false
               properties:
                 timeout: { type: string, default: 10s, description: What the program gets after its stop signal. }
+                host_shutdown:
+                  type: boolean
+                  default: false
+                  description: |
+                    The host is about to go down. What is wanted of the instance stays as it is: its restart policy brings it back
+                    with the agent's next start.
             Instance:
               type: object
               required:
@@ -1304,7 +1310,7 @@ enum OpenAPIDocument {
                 exit_message: { type: string }
                 exit_reason:
                   type: string
-                  enum: [exited, signalled, stopped, killed, startFailed, machineDied, hostShutdown]
+                  enum: [exited, signalled, stopped, killed, startFailed, machineDied, outOfMemory, hostShutdown]
                 phase_durations_ms:
                   type: object
                   description: How long the phases of the last start took.

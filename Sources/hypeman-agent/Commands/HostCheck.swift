@@ -17,6 +17,7 @@ struct HostCheck {
         findings.append(freeSpace())
         findings.append(guestFiles())
         findings.append(tool("mkfs.ext4", package: "e2fsprogs", "makes overlay disks"))
+        findings.append(SupervisorCheck(choice: configuration.supervisor).finding())
         findings += await hypervisors()
         findings += await network()
         findings += CapabilityCheck(isNeeded: configuration.network != .none).findings()

@@ -35,6 +35,20 @@ struct Agent: Service {
         reportHypervisors()
     }
 
+    /// What there is, for people.
+    var status: String {
+        let all = instances.list()
+        let running = all.filter { $0.state == .running }.count
+        return "\(all.count) instances, \(running) of them Running"
+    }
+
+    /// Goes once through what an answer needs: threads, event loops, services, and the state on disk.
+    func probe() async throws {
+        try await EventLoopProbe.check()
+        _ = instances.list()
+        _ = try await store.events(after: 0, limit: 1)
+    }
+
     private func reportHypervisors() {
         for hypervisor in information.hypervisors {
             logger.info(

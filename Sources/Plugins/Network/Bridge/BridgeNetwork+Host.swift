@@ -48,8 +48,9 @@ extension BridgeNetwork {
             name: endpoint.attachment.tap,
             alias: mark.port(of: endpoint.instance),
             bridge: bridge,
-            // VMMs run as the agent does.
-            owner: geteuid(),
+            // VMMs run as the agent does, or each as a user of its own, in one group.
+            owner: configuration.machineGroup == nil ? geteuid() : nil,
+            group: configuration.machineGroup,
             mtu: mtu,
             mac: endpoint.attachment.mac,
             address: endpoint.attachment.address,
