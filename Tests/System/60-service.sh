@@ -13,14 +13,14 @@ export DEBIAN_FRONTEND=noninteractive
 # What is installed, not what was built.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 fail() {
-  journalctl --quiet --no-pager --lines=60 --unit='hypeman-*' | cut -c 1-300 | sed 's/^/#   /'
+  journalctl --quiet --no-pager --lines=80 --boot | cut -c 1-300 | sed 's/^/#   /'
   exit 1
 }
 show() { systemctl show --property="$2" --value "$1"; }
 is() { [ "$(show "$1" "$2")" = "$3" ]; }
 not() { ! "$@"; }
 get() { curl --silent --show-error --fail --unix-socket /run/hypeman/agent.sock "http://localhost$1" | jq -r "$2"; }
-install() { apt-get --quiet --yes --no-install-recommends --no-download --allow-downgrades "$@" install "${packages[@]}"; }
+install() { apt-get --quiet --yes --no-install-recommends --allow-downgrades "$@" install "${packages[@]}"; }
 # As the agent's user, with the agent's group, and nothing else of the agent's.
 as_agent() { setpriv --reuid=hypeman --regid=hypeman-vm --init-groups "$@"; }
 answers() { hypeman health >/dev/null 2>&1; }
