@@ -55,7 +55,7 @@ case ${STAGE:-} in
     check "an image is imported" image || fail
     check "an instance runs" hypeman run -d --name box --memory 256MB --cpus 1 busybox:1 sh -c "$program" || fail
     check "a command runs in it" hypeman exec --wait-for-agent 2m box true || fail
-    id=$(hypeman inspect box | jq -r '.id // .[0].id')
+    id=$(get /instances/box .id)
     unit=hypeman-vm@$id.service
     check "its VM is a unit" systemctl is-active "$unit" || fail
     vmm=$(show "$unit" MainPID)
@@ -109,7 +109,7 @@ case ${STAGE:-} in
     contains "the program of one was asked, and finished" "done" hypeman logs gone
     contains "and that of the other" "done" hypeman logs kept
     check "that with a policy runs again" hypeman exec --wait-for-agent 3m kept true || fail
-    expect "that without does not" Stopped sh -c "hypeman inspect gone | jq -r '.state // .[0].state'"
+    expect "that without does not" Stopped get /instances/gone .state
     contains "and says why" hostShutdown hypeman inspect gone
 
     check "the package is removed" apt-get --quiet --yes remove hypeman
