@@ -86,6 +86,9 @@ extension InstanceController {
                 try await self.resumePatiently(machine)
                 try await self.report(.running, else: .resumed)
                 await self.noteStandstill(.paused)
+            } catch let error as AgentError where error.kind == .invalidState {
+                // It is gone: its end says why, and nothing else is to say so.
+                self.logger.debug("machine not resumed", metadata: ["error": "\(error)"])
             } catch {
                 self.logger.error("machine not resumed", metadata: ["error": "\(error)"])
                 await self.observe(.problem("the machine stands still and could not be resumed: \(error)"))

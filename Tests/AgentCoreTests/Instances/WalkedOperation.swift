@@ -9,13 +9,8 @@ enum WalkedOperation: String, CaseIterable, Sendable {
     case standby, standbyOfPaused, restore, snapshot, snapshotInStandby, bringBack, bringBackInStandby
     case forkRunning, forkStandby, forkStopped, forkSnapshot
 
-    /// Whether the source's memory is on disk from the beginning, and stays there until it runs.
-    var beginsWithMemoryOnDisk: Bool {
-        switch self {
-        case .restore, .snapshotInStandby, .forkStandby: true
-        default: false
-        }
-    }
+    /// Whether it makes another instance.
+    var isFork: Bool { [.forkRunning, .forkStandby, .forkStopped, .forkSnapshot].contains(self) }
 
     // MARK: What happens
 
