@@ -13,7 +13,7 @@ import sys
 STAGES = [
     ("boot", ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "erofs", "overlay"]),
     ("network", ["virtio_net"]),
-    ("later", ["virtio_rng", "virtio_balloon", "vmw_vsock_virtio_transport"]),
+    ("later", ["virtio_rng", "virtio_balloon", "virtio_mem", "vmw_vsock_virtio_transport"]),
 ]
 
 

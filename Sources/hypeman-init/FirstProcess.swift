@@ -58,6 +58,7 @@ enum FirstProcess {
                 // Nothing that the program was promised depends on these.
                 Console.write(error.message)
             }
+            Processors.followAdditions()
             removeInitrd("/proc/self/fd/\(initrd)")
             close(initrd)
         } catch {

@@ -64,6 +64,10 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     /// `exited`, `signalled`, `stopped`, `killed`, `startFailed`, `machineDied`, `hostShutdown`.
     public var exitReason: String?
     public var phaseDurations: [String: Int]?
+    /// The most vCPUs that it can be given while it runs; nil where those are all.
+    public var maximumVCPUs: Int?
+    /// As `100MB/s`; nil is without a limit.
+    public var diskRate: String?
 
     enum CodingKeys: String, CodingKey {
         case id, name, image, state, size, vcpus, env, entrypoint, cmd, user, tags, network, hypervisor, tty
@@ -83,6 +87,8 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
         case exitMessage = "exit_message"
         case exitReason = "exit_reason"
         case phaseDurations = "phase_durations_ms"
+        case maximumVCPUs = "max_vcpus"
+        case diskRate = "disk_io_bps"
     }
 
     public init(

@@ -7,6 +7,7 @@ struct InstanceContext: Sendable {
     let changes: DirectoryChanges
     let store: any StateStore
     let directory: InstanceDirectory
+    let admission: InstanceAdmission
     let images: ImagesService
     let imageStore: any ImageStore
     let disks: any DiskStore

@@ -84,8 +84,14 @@ extension InstanceController {
             clock: context.time.clock,
             "saving the memory of instance '\(instance.name)'"
         ) { try await machine.snapshot(to: directory) }
-        guard let description = instance.description else {
+        guard var description = instance.description else {
             throw AgentError(.internal, "nothing is stored of the machine of instance '\(instance.name)'")
+        }
+        // Measured: it is taken up with as many vCPUs as were saved, or not at all.
+        if description.largestSize != nil, let size = try await machine.counters().size,
+            size != description.currentSize
+        {
+            description.resized = size
         }
         let logged = try await context.logs.outputPosition(of: id, boot: instance.boots)
         return SavedMemory(
@@ -119,6 +125,19 @@ extension InstanceController {
         }
         let (memory, driver) = try await checked(standby)
         try requirePlace()
+        try await context.admission.admitting(instance, memory.machine.currentSize) {
+            try await restore(memory, of: standby, by: driver)
+        }
+        guard channel == nil else { return }
+        // Cancelled, the only error there is: it runs, and what overtakes this has its own turn.
+        try? await awaitChannel(within: Self.answerDeadline)
+    }
+
+    private func restore(
+        _ memory: SavedMemory,
+        of standby: InstanceStandby,
+        by driver: any HypervisorDriver
+    ) async throws {
         let resources = [machineResource] + (instance.endpoint.map { [$0.resource] } ?? [])
         try await apply(.restoreRequested, with: resources.map(StateChange.recordResource))
         do {
@@ -133,9 +152,6 @@ extension InstanceController {
             throw error is CancellationError ? error : failure
         }
         await giveUpStandby(standby)
-        guard channel == nil else { return }
-        // Cancelled, the only error there is: it runs, and what overtakes this has its own turn.
-        try? await awaitChannel(within: Self.answerDeadline)
     }
 
     /// Its guest's address is in its memory: another one would leave it without a network, and nobody would say why.

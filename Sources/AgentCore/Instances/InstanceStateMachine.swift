@@ -40,6 +40,10 @@ public enum InstanceTransition: Sendable, Hashable {
     case restoreFailed(String)
     /// Its saved memory does not go with its disks any more, since it runs on or was given up.
     case standbyForgotten
+    /// It is to have another size.
+    case resizeRequested(MachineSize)
+    /// Its machine has this size, whatever was asked for.
+    case resized(MachineSize)
     /// Its restart policy is another one.
     case policyChanged(RestartPolicy?)
     /// Its policy starts it again.
@@ -110,6 +114,8 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .pauseRequested, .resumeRequested, .saved, .broughtBack, .restoreRequested, .restored, .restoreFailed,
             .standbyForgotten:
             try applyStandby(transition, at: time)
+        case .resizeRequested(let size): try requestResize(to: size)
+        case .resized(let size): resized(to: size)
         case .policyChanged(let policy):
             instance.specification.restartPolicy = policy
             if policy == nil { forgetRestart() }
@@ -219,6 +225,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
 
     /// Nothing of a run is left.
     private mutating func end(at time: Date) {
+        instance.resizing = nil
         guard instance.standby == nil else {
             instance.state = .standby
             if instance.desired != .deleted { instance.desired = .standby }

@@ -141,6 +141,7 @@ extension InstanceController {
             } else if stoodStill {
                 await noteStandstill(.paused)
             }
+            await settleSize(of: machine)
         case .paused, .deleted: break
         }
     }

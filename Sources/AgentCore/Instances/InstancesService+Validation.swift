@@ -24,7 +24,7 @@ extension InstancesService {
                 "image '\(image.name)' is \(image.status.rawValue)\(why)"
             )
         }
-        let specification = InstanceSpecification(
+        var specification = InstanceSpecification(
             name: request.name,
             image: image.name,
             imageDigest: image.digest,
@@ -43,15 +43,17 @@ extension InstancesService {
             publishedPorts: try publishedPorts(request),
             terminal: request.terminal,
             openStandardInput: request.openStandardInput,
-            restartPolicy: try restartPolicy(request.restartPolicy)
+            restartPolicy: try restartPolicy(request.restartPolicy),
+            diskRate: try diskRate(request.diskRate)
         )
+        try await addRoom(to: &specification, request)
         let program = try GuestProgram(specification, image: configuration)
         _ = try GuestConfiguration.mode(of: program, specification)
         if let name = request.hypervisor { _ = try context.hypervisors.driver(named: name) }
         return specification
     }
 
-    private func vcpus(_ asked: Int?) throws(AgentError) -> Int {
+    func vcpus(_ asked: Int?) throws(AgentError) -> Int {
         let count = asked ?? min(Self.defaultVCPUs, context.configuration.maximumVCPUs)
         guard count >= 1 else {
             throw AgentError(.invalidArgument, code: "invalid_vcpus", "vcpus is \(count); it must be 1 or more")
@@ -65,7 +67,7 @@ extension InstancesService {
         return count
     }
 
-    private func memory(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
+    func memory(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
         let size = asked ?? min(Self.defaultMemory, context.configuration.maximumMemory)
         guard size >= Self.minimumMemory else {
             throw AgentError(

@@ -33,6 +33,7 @@ public final class InstancesService: Sendable {
             changes: DirectoryChanges(logger: logger),
             store: store,
             directory: directory,
+            admission: InstanceAdmission(configuration, directory),
             images: images,
             imageStore: imageStore,
             disks: disks,
@@ -111,18 +112,22 @@ public final class InstancesService: Sendable {
     ///   `alreadyExists` `name_conflict` or `port_in_use`, `quotaExceeded`, `unavailable`. Nothing is left of an instance
     ///   whose creation failed.
     public func create(_ request: CreateInstanceRequest) async throws -> Instance {
-        let specification = try await validated(request)
-        let instance = try await accept(
-            Instance(id: .random(), specification: specification, createdAt: context.time.now())
+        let new = Instance(
+            id: .random(),
+            specification: try await validated(request),
+            createdAt: context.time.now()
         )
-        let controller = adopt(instance)
-        do {
-            try await controller.perform(.create) { try await $0.start(StartInstanceRequest()) }
-        } catch {
-            await discard(controller)
-            throw error
+        return try await context.admission.admitting(new, new.specification.size) {
+            let instance = try await accept(new)
+            let controller = adopt(instance)
+            do {
+                try await controller.perform(.create) { try await $0.start(StartInstanceRequest()) }
+            } catch {
+                await discard(controller)
+                throw error
+            }
+            return try get(instance.id.rawValue)
         }
-        return try get(instance.id.rawValue)
     }
 
     /// Stores a new instance with its name, its address and its ports, before anything is made.

@@ -13,7 +13,7 @@ public struct ResourcesConfiguration: Sendable, Hashable {
 
 /// What the host has and what instances were promised of it.
 ///
-/// Says, and does not enforce: bounds of a single instance are checked at its creation, sums are not.
+/// Says, and does not enforce: that is done where instances are admitted.
 public final class ResourcesService: Sendable {
     private let configuration: ResourcesConfiguration
     private let probe: any HostProbe

@@ -361,7 +361,10 @@ enum OpenAPIDocument {
             patch:
               operationId: updateInstance
               tags: [instances]
-              summary: Change what can be changed of an instance in any state.
+              summary: Change an instance.
+              description: |
+                `vcpus` and `size` change at once where it is Running, within what it was started with room for (409 `no_room`
+                beyond that), and from its next start on where it is Stopped; in other states they are refused.
               requestBody:
                 required: true
                 content:
@@ -935,6 +938,10 @@ enum OpenAPIDocument {
                 allocated_vcpus: { type: integer }
                 allocated_memory_bytes: { type: integer }
                 memory_utilization_ratio: { type: number, description: Resident memory by that promised. }
+                disk_read_bytes: { type: integer, description: From all its disks; left out where nobody counts. }
+                disk_write_bytes: { type: integer }
+                disk_reads: { type: integer }
+                disk_writes: { type: integer }
             ResourceStatus:
               type: object
               required: [type, capacity, effective_limit, allocated, available, oversub_ratio]
@@ -988,8 +995,8 @@ enum OpenAPIDocument {
               required: [name, image]
               additionalProperties: false
               description: |
-                The fields from `hotplug_size` on belong to the original API; this agent does not act on them and accepts only
-                values that ask for nothing (501 otherwise). `hotplug_size` may be `3GB`, which old clients always send.
+                The fields from `skip_guest_agent` on belong to the original API; this agent does not act on them and accepts only
+                values that ask for nothing (501 otherwise).
               properties:
                 name: { type: string, pattern: "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", maxLength: 63 }
                 image: { type: string }
@@ -1021,8 +1028,19 @@ enum OpenAPIDocument {
                       description: What the host passes on to the instance; no two of them, and no two instances', are alike.
                       items: { $ref: "#/components/schemas/PortMapping" }
                     egress: { type: object, description: Not implemented; only what asks for nothing is accepted. }
-                hotplug_size: { type: string }
-                disk_io_bps: { type: string }
+                hotplug_size:
+                  type: string
+                  description: |
+                    How much memory it can be given beyond `size` while it runs. `3GB`, which old clients always send, is cut to
+                    what there is room for; any other is refused instead.
+                max_vcpus:
+                  type: integer
+                  minimum: 1
+                  description: The most vCPUs that it can be given while it runs; `vcpus` if left out. This agent's own.
+                disk_io_bps:
+                  type: string
+                  description: "How fast its root and overlay disks are together, as `100MB/s`, at least `1MB/s`."
+                restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
                 skip_guest_agent: { type: boolean }
                 skip_kernel_headers: { type: boolean }
                 auto_standby: { type: object }
@@ -1032,7 +1050,6 @@ enum OpenAPIDocument {
                 gpu: { type: object }
                 health_check: { type: object }
                 platform: { type: string }
-                restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
                 snapshot_policy: { type: object }
                 ttl: { type: string }
                 volumes: { type: array }
@@ -1066,6 +1083,8 @@ enum OpenAPIDocument {
               additionalProperties: false
               properties:
                 restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
+                vcpus: { type: integer, minimum: 1, description: "This agent's own." }
+                size: { type: string, description: "Memory, as `2GB`. This agent's own." }
                 env: { type: object }
                 auto_standby: { type: object }
                 health_check: { type: object }
@@ -1155,9 +1174,11 @@ enum OpenAPIDocument {
                 state: { $ref: "#/components/schemas/InstanceState" }
                 state_error: { type: string, description: What went wrong last. }
                 size: { type: string, description: As `1024.0 MB`. }
-                hotplug_size: { type: string }
+                hotplug_size: { type: string, description: What it can be given beyond `size` while it runs. }
                 overlay_size: { type: string }
                 vcpus: { type: integer }
+                max_vcpus: { type: integer, description: The most that it can be given while it runs; left out where it is `vcpus`. }
+                disk_io_bps: { type: string, description: As `100MB/s`; left out without a limit. }
                 env: { type: object, additionalProperties: { type: string } }
                 entrypoint: { type: array, items: { type: string } }
                 cmd: { type: array, items: { type: string } }

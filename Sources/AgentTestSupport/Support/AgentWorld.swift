@@ -28,7 +28,7 @@ public struct AgentWorld: Sendable {
             InstanceDirectory, ImagesService, InstancesService
         )
 
-    /// The name of the image that ``with(behaviour:bootTimeout:network:time:_:)`` makes ready.
+    /// The name of the image that ``with(behaviour:bootTimeout:network:time:total:_:)`` makes ready.
     public static let imageName = "docker.io/library/test:latest"
 
     /// Runs `body` with a fresh world that has one ready image, and removes what it left on disk.
@@ -37,9 +37,16 @@ public struct AgentWorld: Sendable {
         bootTimeout: Duration = .seconds(60),
         network: InMemoryNetwork = InMemoryNetwork(),
         time: TimeSource = .system,
+        total: MachineSize? = nil,
         _ body: (inout AgentWorld) async throws -> Void
     ) async throws {
-        var world = AgentWorld(behaviour: behaviour, bootTimeout: bootTimeout, network: network, time: time)
+        var world = AgentWorld(
+            behaviour: behaviour,
+            bootTimeout: bootTimeout,
+            network: network,
+            time: time,
+            total: total
+        )
         defer { try? FileManager.default.removeItem(atPath: world.runtime.string) }
         let reference = try ImageReference(imageName)
         world.pictures.publish(
@@ -65,7 +72,13 @@ public struct AgentWorld: Sendable {
         await world.shutDown()
     }
 
-    private init(behaviour: GuestBehaviour, bootTimeout: Duration, network: InMemoryNetwork, time: TimeSource) {
+    private init(
+        behaviour: GuestBehaviour,
+        bootTimeout: Duration,
+        network: InMemoryNetwork,
+        time: TimeSource,
+        total: MachineSize?
+    ) {
         let (host, store) = (InMemoryHost(behaviour: behaviour), InMemoryStateStore())
         let (pictures, disks, logs) = (InMemoryImages(), InMemoryDisks(), InMemoryLogs())
         let runtime = FilePath(FileManager.default.temporaryDirectory.path).appending(
@@ -83,7 +96,9 @@ public struct AgentWorld: Sendable {
                 maximumVCPUs: 4,
                 maximumMemory: .gibibytes(4),
                 maximumOverlaySize: .gibibytes(20),
-                bootTimeout: bootTimeout
+                bootTimeout: bootTimeout,
+                totalVCPUs: total?.vcpus,
+                totalMemory: total?.memory
             )
             let directory = InstanceDirectory()
             let images = ImagesService(

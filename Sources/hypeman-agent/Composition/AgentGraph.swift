@@ -94,7 +94,9 @@ extension InstancesConfiguration {
             maximumVCPUs: agent.maximumVCPUs,
             maximumMemory: agent.maximumMemory,
             maximumOverlaySize: agent.maximumOverlaySize,
-            bootTimeout: agent.bootTimeout
+            bootTimeout: agent.bootTimeout,
+            totalVCPUs: agent.totalVCPUs,
+            totalMemory: agent.totalMemory
         )
     }
 }

@@ -46,6 +46,15 @@ struct RunCommand: AgentCommand {
     @Option(name: [.short, .long], help: "Memory, as 512MB.")
     var memory: String?
 
+    @Option(help: "Virtual processors that it can be given while it runs.")
+    var maxCpus: Int?
+
+    @Option(help: "Memory that it can be given beyond that while it runs, as 3GB.")
+    var hotplugSize: String?
+
+    @Option(name: .customLong("disk-io"), help: "How fast its disks are together, as 100MB/s.")
+    var diskRate: String?
+
     @Option(help: "Replaces the image's entrypoint.")
     var entrypoint: String?
 
@@ -146,6 +155,9 @@ struct RunCommand: AgentCommand {
         body.size = memory
         body.vcpus = cpus
         body.overlaySize = overlaySize
+        body.maximumVCPUs = maxCpus
+        body.hotplugSize = hotplugSize
+        body.diskRate = diskRate
         body.env = try EnvironmentOptions.merge(files: envFile, variables: env, own: environment)
         body.user = user
         body.workingDirectory = workdir

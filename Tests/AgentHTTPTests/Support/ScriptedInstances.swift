@@ -113,6 +113,8 @@ final class ScriptedInstances: InstanceOperations {
     func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance {
         try change(reference) { instance in
             if let policy = request.restartPolicy { instance.specification.restartPolicy = policy }
+            if let vcpus = request.vcpus { instance.specification.vcpus = vcpus }
+            if let memory = request.memory { instance.specification.memory = memory }
         }
     }
 

@@ -47,6 +47,13 @@ import Testing
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(arguments) }
     }
 
+    @Test func roomAndDiskRateReachTheRequest() throws {
+        let body = try run("--max-cpus", "4", "--hotplug-size", "3GB", "--disk-io", "100MB/s", "alpine")
+        #expect(body.maximumVCPUs == 4 && body.hotplugSize == "3GB" && body.diskRate == "100MB/s")
+        #expect(try run("alpine").hotplugSize == nil)
+        #expect(throws: Never.self) { try Hypeman.parseAsRoot(["update", "--cpus", "2", "--memory", "2GB", "web"]) }
+    }
+
     @Test func optionsAfterTheImageBelongToTheProgram() throws {
         let body = try run("--name", "web", "alpine", "ls", "-l", "--name", "x")
         #expect(body.name == "web")

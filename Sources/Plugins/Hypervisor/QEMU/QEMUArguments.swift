@@ -35,7 +35,7 @@ struct QEMUArguments {
         case .kvm: arguments += ["-accel", "kvm", "-cpu", "host"]
         case .tcg: arguments += ["-accel", "tcg,thread=multi", "-cpu", Self.emulatedProcessor]
         }
-        arguments += ["-smp", "cpus=\(machine.size.vcpus)", "-m", "size=\((machine.size.memory.bytes + 1023) >> 10)K"]
+        arguments += size()
         arguments += ["-kernel", machine.kernel.string, "-initrd", machine.initrd.string]
         arguments += ["-append", commandLine]
         // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the
@@ -45,6 +45,7 @@ struct QEMUArguments {
         arguments += socket("control", files.control) + ["-mon", "chardev=control,mode=control"]
         arguments += socket("console", files.console) + ["-serial", "chardev:console"]
         arguments += try channel() + devices()
+        arguments += try room.devices(emulated: accelerator == .tcg).flatMap(device)
         for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, number) }
         if let card = machine.card { arguments += try self.card(card) }
         return arguments
@@ -58,7 +59,16 @@ struct QEMUArguments {
         words += ["rcupdate.rcu_expedited=1", "cryptomgr.notests"]
         // Relocating the kernel costs an emulated boot some 0.2 s; under KVM it costs nothing, and stays.
         if accelerator == .tcg { words.append("nokaslr") }
+        words += room.kernelArguments
         return (words + machine.kernelArguments).joined(separator: " ")
+    }
+
+    private var room: QEMURoom { QEMURoom(machine) }
+
+    private func size() -> [String] {
+        let memory = "size=\((machine.size.memory.bytes + 1023) >> 10)K"
+        return ["-smp", room.processors] + ["-m", [memory, room.memory].compactMap(\.self).joined(separator: ",")]
+            + room.backend
     }
 
     private func channel() throws -> [String] {
@@ -79,7 +89,16 @@ struct QEMUArguments {
 
     private func disk(_ disk: MachineDescription.Disk, _ number: Int) throws -> [String] {
         let name = disk.slot.map(QEMUDevices.name(ofSlot:)) ?? QEMUDevices.name(ofDisk: number)
-        return try ["-blockdev", QEMUDevices.block(disk, as: name).json] + device(QEMUDevices.device(disk, as: name))
+        var limiter: [String] = []
+        let others = machine.disks.prefix(number)
+        // One for all that share it.
+        if disk.rateGroup == nil || !others.contains(where: { $0.rateGroup == disk.rateGroup && $0.rateLimit != nil }),
+            let object = QEMUDevices.limiter(of: disk, as: name)?.object
+        {
+            limiter = ["-object", try object.json]
+        }
+        return try limiter + ["-blockdev", QEMUDevices.block(disk, as: name).json]
+            + device(QEMUDevices.device(disk, as: name))
     }
 
     private func card(_ card: MachineDescription.Card) throws -> [String] {
