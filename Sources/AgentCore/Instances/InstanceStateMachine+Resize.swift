@@ -9,12 +9,14 @@ extension InstanceStateMachine {
                 throw refused("resized", "nothing is stored of its machine")
             }
             let largest = machine.largestSize ?? machine.size
-            guard size.vcpus <= largest.vcpus, size.memory <= largest.memory, size.memory >= machine.size.memory else {
+            guard size.vcpus <= largest.vcpus, size.vcpus >= machine.size.vcpus, size.memory <= largest.memory,
+                size.memory >= machine.size.memory
+            else {
                 throw AgentError(
                     .invalidState,
                     code: "no_room",
                     "instance '\(instance.name)' cannot be resized to \(size) while it runs: it was started with room for "
-                        + "\(largest), and with \(machine.size.memory) at least; stop it first, or create it with "
+                        + "\(largest), and with \(machine.size) at least; stop it first, or create it with "
                         + "max_vcpus and hotplug_size for more room"
                 )
             }

@@ -41,18 +41,16 @@ import Testing
         }
     }
 
-    @Test func vCPUsOfTheStartAreTakenOutAndTheRestKnowsIt() async throws {
+    @Test func vCPUsOfTheStartStay() async throws {
         let start = MachineSize(vcpus: 2, memory: .mebibytes(256))
         try await LiveGuest.with {
             $0.size = start
             $0.largestSize = start
         } _: { guest in
             let one = MachineSize(vcpus: 1, memory: start.memory)
-            try await guest.machine.resize(to: one)
-            #expect(try await guest.processors() == "0")
-            try await guest.restart(resized: one)
-            try await guest.machine.resize(to: start)
-            try await guest.settle("two processors") { try await guest.processors() == "0-1" }
+            let error = await #expect(throws: AgentError.self) { try await guest.machine.resize(to: one) }
+            #expect(error?.kind == .invalidArgument)
+            #expect(try await guest.processors() == "0-1")
         }
     }
 

@@ -43,7 +43,8 @@ actor QEMUProbe {
             capabilities: HypervisorCapabilities(
                 pause: true,
                 snapshot: true,
-                hotplug: true,
+                // A real guest does not see the disks yet: see docs/decisions/0016.
+                hotplug: false,
                 resize: true,
                 lazyRestore: false
             )

@@ -121,6 +121,17 @@ struct QEMUResize {
                     + "runs: \(words ?? "it was started without room for more")"
             )
         }
+        // Those of the start have no name, and QEMU 7.2 does not outlive the end of one.
+        let kept = bounds.processors.dropFirst(size.vcpus).contains { processor in
+            processor.path.map { !$0.hasPrefix("/machine/peripheral/") } ?? false
+        }
+        guard !kept else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_size",
+                "the machine of instance \(instance) cannot have fewer vCPUs than it was started with while it runs"
+            )
+        }
         for (number, processor) in bounds.processors.enumerated() {
             switch (processor.path, number < size.vcpus) {
             case (nil, true): try await add(processor, number)
