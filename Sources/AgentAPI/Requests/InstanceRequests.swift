@@ -45,9 +45,10 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     /// Keep the program's stdin open for whoever attaches.
     public var stdinOpen: Bool?
     public var restartPolicy: RestartPolicyBody?
+    public var volumes: [VolumeMountBody]?
 
     enum CodingKeys: String, CodingKey {
-        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty
+        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty, volumes
         case stdinOpen = "stdin_open"
         case restartPolicy = "restart_policy"
         case overlaySize = "overlay_size"
@@ -77,6 +78,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         tty = try reader.boolean("tty")
         stdinOpen = try reader.boolean("stdin_open")
         restartPolicy = try RestartPolicyBody(optional: reader.object("restart_policy"))
+        volumes = try reader.objects("volumes")?.map { reader throws(FieldError) in try VolumeMountBody(reader) }
         if var inner = try reader.object("network") {
             network = try Network(&inner)
             if var egress = try inner.object("egress") {
@@ -98,7 +100,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         try reader.notImplemented("auto_standby") { $0.isDisabledObject ?? false }
         try reader.notImplemented("health_check") { Self.member("type", of: $0, isOneOf: ["", "none"]) }
         for name in [
-            "skip_guest_agent", "disk_io_bps", "devices", "gpu", "volumes", "credentials", "snapshot_policy", "ttl",
+            "skip_guest_agent", "disk_io_bps", "devices", "gpu", "credentials", "snapshot_policy", "ttl",
             "expires_at", "platform",
         ] { try reader.notImplemented(name) }
         try reader.finish()

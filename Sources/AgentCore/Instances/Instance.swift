@@ -55,6 +55,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
     @FalseIfAbsent public var openStandardInput: Bool
     /// When it is started again after its end; nil, as in what an older release wrote, is never.
     public var restartPolicy: RestartPolicy?
+    /// Its volumes; what is plugged in while it runs is among them from then on.
+    public var volumes: [VolumeMount]
 
     public init(
         name: InstanceName,
@@ -75,7 +77,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         publishedPorts: [PublishedPort] = [],
         terminal: Bool = false,
         openStandardInput: Bool = false,
-        restartPolicy: RestartPolicy? = nil
+        restartPolicy: RestartPolicy? = nil,
+        volumes: [VolumeMount] = []
     ) {
         self.name = name
         self.image = image
@@ -96,6 +99,7 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         self.terminal = terminal
         self.openStandardInput = openStandardInput
         self.restartPolicy = restartPolicy
+        self.volumes = volumes
     }
 }
 
@@ -157,6 +161,8 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var machine: MachineRecord?
     /// What the machine that runs was made as; nil when none runs.
     public var description: MachineDescription?
+    /// A volume that is on its way into its machine, or out of it; nil otherwise.
+    public var volumeChange: InstanceVolumeChange?
     /// Where the output of this boot begins, as the guest counts it, if it was not booted but taken up from a snapshot.
     public var outputStart: UInt64?
     /// Its memory on disk, in Standby and on the way there and back; nil otherwise.

@@ -30,6 +30,8 @@ public struct CreateInstanceRequest: Sendable, Hashable {
     public var publishedPorts: [PublishedPort] = []
     /// When it is started again after its end.
     public var restartPolicy = RestartPolicy(mode: .never)
+    /// Each must be there, and free for it.
+    public var volumes: [VolumeMountRequest] = []
 
     public init(name: InstanceName, image: ImageReference) {
         self.name = name

@@ -43,7 +43,8 @@ extension InstancesService {
             publishedPorts: try publishedPorts(request),
             terminal: request.terminal,
             openStandardInput: request.openStandardInput,
-            restartPolicy: try restartPolicy(request.restartPolicy)
+            restartPolicy: try restartPolicy(request.restartPolicy),
+            volumes: try volumes(request.volumes)
         )
         let program = try GuestProgram(specification, image: configuration)
         _ = try GuestConfiguration.mode(of: program, specification)
@@ -108,6 +109,18 @@ extension InstancesService {
             )
         }
         return size
+    }
+
+    private func volumes(_ asked: [VolumeMountRequest]) throws(AgentError) -> [VolumeMount] {
+        let largest = context.configuration.maximumOverlaySize
+        for size in asked.compactMap(\.overlaySize) where size > largest {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_volume_overlay",
+                "overlay_size \(size) is larger than the \(largest) that MAX_OVERLAY_SIZE allows"
+            )
+        }
+        return try context.volumes.resolve(asked)
     }
 
     /// A policy as it is stored: nil for one that never does anything.
