@@ -1,5 +1,6 @@
 import AgentCore
 import AgentTestSupport
+import SystemPackage
 import Testing
 
 @Suite struct InstanceStateMachineVolumesTests {
