@@ -12,6 +12,8 @@ public enum GuestFeature {
     public static let attach = "attach"
     /// News after a standstill, see `GuestRoute.wakeUp`.
     public static let wakeUp = "wake-up"
+    /// Volumes that come and go while it runs, see `GuestRoute.mount`.
+    public static let volumes = "volumes"
 }
 
 /// The answer to the host's first request in a session.

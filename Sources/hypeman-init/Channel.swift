@@ -23,7 +23,8 @@ struct Channel {
         let agent = GuestAgent(
             configuration: configuration,
             eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
-            awakening: .kernel
+            awakening: .kernel,
+            volumes: .kernel
         )
         let idle = idle
         self.agent = agent

@@ -47,6 +47,7 @@ enum FirstProcess {
             if configuration.mode == .systemd { try modules.load(.later) }
             try root.enter(mode: configuration.mode)
             NetworkSetup.writeFiles(configuration)
+            for volume in configuration.volumes ?? [] { try VolumeDisk.mount(volume) }
             if configuration.mode == .systemd {
                 try SystemdAgent.handOver(configuration, initrd: "/proc/self/fd/\(initrd)")
             }
@@ -71,6 +72,7 @@ enum FirstProcess {
         channel.close(within: shutdownPatienceMilliseconds)
         hypeman_kill_all()
         hypeman_reap_remaining(Int32(shutdownPatienceMilliseconds))
+        MountTable.unmountDisks()
         root.makeReadOnly()
     }
 

@@ -45,6 +45,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     /// Keep the program's stdin open for whoever attaches.
     public var stdinOpen: Bool?
     public var restartPolicy: RestartPolicyBody?
+    public var volumes: [VolumeMountBody]?
     /// How much memory it can be given beyond `size` while it runs, as `3GB`.
     public var hotplugSize: String?
     /// The most vCPUs that it can be given while it runs; this agent's own.
@@ -53,7 +54,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     public var diskRate: String?
 
     enum CodingKeys: String, CodingKey {
-        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty
+        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty, volumes
         case hotplugSize = "hotplug_size"
         case maximumVCPUs = "max_vcpus"
         case diskRate = "disk_io_bps"
@@ -86,6 +87,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         tty = try reader.boolean("tty")
         stdinOpen = try reader.boolean("stdin_open")
         restartPolicy = try RestartPolicyBody(optional: reader.object("restart_policy"))
+        volumes = try reader.objects("volumes")?.map { reader throws(FieldError) in try VolumeMountBody(reader) }
         if var inner = try reader.object("network") {
             network = try Network(&inner)
             if var egress = try inner.object("egress") {
@@ -104,7 +106,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         try reader.notImplemented("auto_standby") { $0.isDisabledObject ?? false }
         try reader.notImplemented("health_check") { Self.member("type", of: $0, isOneOf: ["", "none"]) }
         for name in [
-            "skip_guest_agent", "devices", "gpu", "volumes", "credentials", "snapshot_policy", "ttl",
+            "skip_guest_agent", "devices", "gpu", "credentials", "snapshot_policy", "ttl",
             "expires_at", "platform",
         ] { try reader.notImplemented(name) }
         try reader.finish()

@@ -50,6 +50,8 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var hypervisor: String?
     /// Whether its memory is on disk.
     public var hasSnapshot: Bool
+    /// nil where it has none.
+    public var volumes: [VolumeMountBody]?
     /// nil where it is not started again.
     public var restartPolicy: RestartPolicyBody?
     /// How often in a row it was started again by its policy.
@@ -70,7 +72,7 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var diskRate: String?
 
     enum CodingKeys: String, CodingKey {
-        case id, name, image, state, size, vcpus, env, entrypoint, cmd, user, tags, network, hypervisor, tty
+        case id, name, image, state, size, vcpus, env, entrypoint, cmd, user, tags, network, hypervisor, tty, volumes
         case stdinOpen = "stdin_open"
         case stateError = "state_error"
         case hotplugSize = "hotplug_size"

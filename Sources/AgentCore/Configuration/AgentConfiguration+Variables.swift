@@ -111,6 +111,12 @@ extension AgentConfiguration {
             "Disk space that images may take, pulls under way included; no limit if empty",
             expected: "a size such as 512MB or 10GB (binary units)"
         ) { optional($0) { text in ByteSize(text).flatMap { $0.bytes > 0 ? $0 : nil } } }
+        static let maximumTotalVolumeStorage = ConfigurationVariable<ByteSize?>(
+            "MAX_TOTAL_VOLUME_STORAGE",
+            default: "",
+            "Size that all volumes together may have; no limit if empty",
+            expected: "a size such as 512MB or 10GB (binary units)"
+        ) { optional($0) { text in ByteSize(text).flatMap { $0.bytes > 0 ? $0 : nil } } }
         static let maximumOverlaySize = size(
             "MAX_OVERLAY_SIZE",
             default: "100GB",
@@ -306,6 +312,7 @@ extension AgentConfiguration {
             Description(Variables.networkOversubscription), Description(Variables.kernel),
             Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
             Description(Variables.maximumImageStorage), Description(Variables.maximumOverlaySize),
+            Description(Variables.maximumTotalVolumeStorage),
             Description(Variables.maximumVCPUs),
             Description(Variables.maximumMemory), Description(Variables.totalVCPUs),
             Description(Variables.totalMemory), Description(Variables.bootTimeout),

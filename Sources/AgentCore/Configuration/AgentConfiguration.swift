@@ -48,6 +48,7 @@ public struct AgentConfiguration: Sendable {
     public var maximumConcurrentBuilds: Int
     public var maximumImageStorage: ByteSize?
     public var maximumOverlaySize: ByteSize
+    public var maximumTotalVolumeStorage: ByteSize?
     public var maximumVCPUs: Int
     public var maximumMemory: ByteSize
     /// vCPUs of all instances that run, together; nil is no limit.
@@ -94,6 +95,7 @@ public struct AgentConfiguration: Sendable {
         let maximumConcurrentBuilds = reader.read(Variables.maximumConcurrentBuilds)
         let maximumImageStorage = reader.read(Variables.maximumImageStorage)
         let maximumOverlaySize = reader.read(Variables.maximumOverlaySize)
+        let maximumTotalVolumeStorage = reader.read(Variables.maximumTotalVolumeStorage)
         let maximumVCPUs = reader.read(Variables.maximumVCPUs)
         let maximumMemory = reader.read(Variables.maximumMemory)
         let totalVCPUs = reader.read(Variables.totalVCPUs)
@@ -115,7 +117,7 @@ public struct AgentConfiguration: Sendable {
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu,
             let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
-            let maximumMemory, let totalVCPUs, let totalMemory, let bootTimeout,
+            let maximumTotalVolumeStorage, let maximumMemory, let totalVCPUs, let totalMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let registryMirrors,
             let httpProxy, let httpsProxy, let proxyExceptions, let logLevel,
             let logMaximumSize, let logMaximumFiles
@@ -145,6 +147,7 @@ public struct AgentConfiguration: Sendable {
         self.maximumConcurrentBuilds = maximumConcurrentBuilds
         self.maximumImageStorage = maximumImageStorage
         self.maximumOverlaySize = maximumOverlaySize
+        self.maximumTotalVolumeStorage = maximumTotalVolumeStorage
         self.maximumVCPUs = maximumVCPUs
         self.maximumMemory = maximumMemory
         self.totalVCPUs = totalVCPUs

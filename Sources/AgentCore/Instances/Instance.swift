@@ -61,6 +61,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
     public var largestMemory: ByteSize?
     /// Bytes a second that its root and overlay disks are read and written with, together; nil is no limit.
     public var diskRate: ByteSize?
+    /// Its volumes; what is plugged in while it runs is among them from then on.
+    public var volumes: [VolumeMount]
 
     public init(
         name: InstanceName,
@@ -84,7 +86,8 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         restartPolicy: RestartPolicy? = nil,
         largestVCPUs: Int? = nil,
         largestMemory: ByteSize? = nil,
-        diskRate: ByteSize? = nil
+        diskRate: ByteSize? = nil,
+        volumes: [VolumeMount] = []
     ) {
         self.name = name
         self.image = image
@@ -108,6 +111,7 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         self.largestVCPUs = largestVCPUs
         self.largestMemory = largestMemory
         self.diskRate = diskRate
+        self.volumes = volumes
     }
 }
 
@@ -171,6 +175,8 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var description: MachineDescription?
     /// The size that its machine is being given; nil while it is given none.
     public var resizing: MachineSize?
+    /// A volume that is on its way into its machine, or out of it; nil otherwise.
+    public var volumeChange: InstanceVolumeChange?
     /// Where the output of this boot begins, as the guest counts it, if it was not booted but taken up from a snapshot.
     public var outputStart: UInt64?
     /// Its memory on disk, in Standby and on the way there and back; nil otherwise.

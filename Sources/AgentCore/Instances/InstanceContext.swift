@@ -11,6 +11,7 @@ struct InstanceContext: Sendable {
     let images: ImagesService
     let imageStore: any ImageStore
     let disks: any DiskStore
+    let volumes: VolumesService
     let snapshots: any SnapshotStore
     let catalog: SnapshotCatalog
     let logs: any InstanceLogs

@@ -101,6 +101,7 @@ extension InstanceController {
         }
         let (driver, information) = try await context.hypervisors.select(asked.hypervisor)
         let overlay = try await context.disks.createOverlay(for: id, size: asked.overlaySize)
+        let volumes = try await volumeDisks(of: asked)
         endPhase(.disks)
         let endpoint = instance.endpoint
         if let endpoint { try await attach(endpoint) }
@@ -125,7 +126,7 @@ extension InstanceController {
                 asked.limited(.init(serial: GuestConfiguration.DiskSerial.root, path: root.path, readOnly: true)),
                 asked.limited(.init(serial: GuestConfiguration.DiskSerial.overlay, path: overlay, readOnly: false)),
                 .init(serial: GuestConfiguration.DiskSerial.configuration, path: configurationDisk, readOnly: true),
-            ],
+            ] + volumes,
             card: endpoint.map { endpoint in
                 .init(
                     tap: endpoint.attachment.tap,
@@ -226,6 +227,8 @@ extension InstanceController {
     func finishRun() async {
         let gone = await removeLeftovers()
         await observe(.cleanedUp, with: gone)
+        // What was on its way into the machine, or out of it, is where the specification says.
+        context.volumes.catalog.settle(id, on: instance.specification.volumes)
     }
 
     // MARK: Stop
@@ -324,6 +327,7 @@ extension InstanceController {
             [.removeInstance(id)] + resources.map(StateChange.forgetResource) + [.appendEvent(event)]
         )
         context.network.release(id, instance.specification)
+        context.volumes.catalog.settle(id, on: [])
         context.directory.remove(id)
         logger.info("instance deleted")
     }

@@ -59,35 +59,36 @@ extension InstanceController {
         as snapshot: SnapshotID
     ) async throws {
         try await requireSavable(machine)
+        try await requireSettledVolumes()
         let ran = instance.state == .running
-        let result: Result<(SavedMemory, DiskFingerprint), any Error>
+        let result: Result<(SavedMemory, DiskStates), any Error>
         do {
             if ran { try await standStill(machine) }
             let memory = try await writeMemory(of: machine, to: directory)
             try await copyOverlay(to: directory)
-            result = .success((memory, try await context.disks.fingerprint(of: id)))
+            result = .success((memory, try await diskStates()))
         } catch {
             result = .failure(error)
         }
         // The checksums need no machine that waits for them.
         if ran { await goOn(machine) }
-        let (memory, overlay) = try result.get()
-        try await commit(snapshot, memory, overlay)
+        let (memory, disks) = try result.get()
+        try await commit(snapshot, memory, disks)
     }
 
     /// What lies on disk already.
     private func keepAtRest(in directory: SnapshotDirectory, as snapshot: SnapshotID) async throws {
-        let overlay = try await context.disks.fingerprint(of: id)
+        let disks = try await diskStates()
         var memory: SavedMemory?
         var shared: [SnapshotManifest.File] = []
         if let standby = instance.standby {
             let manifest = try await context.snapshots.manifest(of: standby.snapshot)
-            try requireFit(manifest, overlay)
+            try requireFit(manifest, disks)
             shared = try await context.snapshots.share(standby.snapshot, with: snapshot)
             memory = manifest.memory
         }
         try await copyOverlay(to: directory)
-        try await commit(snapshot, memory, overlay, sharing: shared)
+        try await commit(snapshot, memory, disks, sharing: shared)
     }
 
     private func copyOverlay(to directory: SnapshotDirectory) async throws {
@@ -117,7 +118,10 @@ extension InstanceController {
             throw instance.refusal("brought back to a snapshot", "Stopped or Standby")
         }
         let manifest = try await context.snapshots.manifest(of: snapshot.id)
-        if snapshot.kind == .standby { _ = try await checked(manifest) }
+        if snapshot.kind == .standby {
+            _ = try await checked(manifest)
+            try requireFit(manifest, try await volumeStates())
+        }
         let directory = try await context.snapshots.verify(snapshot.id)
 
         let id = SnapshotID.random()
@@ -135,8 +139,7 @@ extension InstanceController {
             )
             var standby: InstanceStandby?
             if let memory = manifest.memory {
-                let overlay = try await context.disks.fingerprint(of: self.id)
-                try await commit(id, memory, overlay, sharing: shared)
+                try await commit(id, memory, try await diskStates(), sharing: shared)
                 standby = InstanceStandby(snapshot: id, createdAt: manifest.createdAt)
             }
             try await apply(.broughtBack(standby, outputStart: manifest.memory?.outputPosition))

@@ -26,6 +26,7 @@ extension InstanceController {
             throw instance.refusal("put on standby", "Running or Paused")
         }
         try await requireSavable(run.machine)
+        try await requireSettledVolumes()
         let ran = instance.state == .running
         let id = SnapshotID.random()
         do {
@@ -45,7 +46,7 @@ extension InstanceController {
     private func save(_ machine: any VirtualMachine, as id: SnapshotID) async throws {
         let directory = try await context.snapshots.begin(id)
         let memory = try await writeMemory(of: machine, to: directory)
-        try await commit(id, memory, try await context.disks.fingerprint(of: self.id))
+        try await commit(id, memory, try await diskStates())
     }
 
     /// Whether a machine can be saved at all.
@@ -64,14 +65,15 @@ extension InstanceController {
     func commit(
         _ snapshot: SnapshotID,
         _ memory: SavedMemory?,
-        _ overlay: DiskFingerprint,
+        _ disks: DiskStates,
         sharing shared: [SnapshotManifest.File] = []
     ) async throws {
         let manifest = SnapshotManifest(
             instance: id,
             createdAt: context.time.now(),
             memory: memory,
-            overlay: overlay,
+            overlay: disks.overlay,
+            volumes: disks.volumes,
             files: shared
         )
         try await context.snapshots.commit(snapshot, manifest)
@@ -171,13 +173,24 @@ extension InstanceController {
     private func checked(_ standby: InstanceStandby) async throws -> (SavedMemory, any HypervisorDriver) {
         let manifest = try await context.snapshots.manifest(of: standby.snapshot)
         let (memory, driver) = try await checked(manifest)
-        try requireFit(manifest, try await context.disks.fingerprint(of: id))
+        try requireFit(manifest, try await diskStates())
         return (memory, driver)
     }
 
-    /// Whether a memory goes with a disk as it is now.
-    func requireFit(_ manifest: SnapshotManifest, _ overlay: DiskFingerprint) throws(AgentError) {
-        guard overlay != manifest.overlay else { return }
+    /// What the disks that it writes to, or others may, look like while it stands still.
+    struct DiskStates: Hashable {
+        var overlay: DiskFingerprint
+        var volumes: [SnapshotManifest.VolumeState]
+    }
+
+    func diskStates() async throws -> DiskStates {
+        DiskStates(overlay: try await context.disks.fingerprint(of: id), volumes: try await volumeStates())
+    }
+
+    /// Whether a memory goes with the disks as they are now.
+    func requireFit(_ manifest: SnapshotManifest, _ disks: DiskStates) throws(AgentError) {
+        try requireFit(manifest, disks.volumes)
+        guard disks.overlay != manifest.overlay else { return }
         throw AgentError(
             .invalidState,
             code: "snapshot_disk_mismatch",
@@ -246,7 +259,8 @@ extension InstanceController {
         guard let standby = instance.standby, instance.desired != .standby, instance.desired != .deleted else { return }
         do {
             let manifest = try await context.snapshots.manifest(of: standby.snapshot)
-            if try await context.disks.fingerprint(of: id) == manifest.overlay { return }
+            let former = DiskStates(overlay: manifest.overlay, volumes: manifest.volumes ?? [])
+            if try await diskStates() == former { return }
         } catch {
             logger.error("saved memory not readable", metadata: ["error": "\(error)"])
         }

@@ -36,6 +36,8 @@ public struct CreateInstanceRequest: Sendable, Hashable {
     public var memoryRoom: ByteSize?
     /// Bytes a second of its disks; nil means no limit.
     public var diskRate: ByteSize?
+    /// Each must be there, and free for it.
+    public var volumes: [VolumeMountRequest] = []
 
     public init(name: InstanceName, image: ImageReference) {
         self.name = name

@@ -46,6 +46,14 @@ public enum InstanceTransition: Sendable, Hashable {
     case resized(MachineSize)
     /// Its restart policy is another one.
     case policyChanged(RestartPolicy?)
+    /// A volume is about to be plugged into its machine, or out of it.
+    case volumeChangeBegan(InstanceVolumeChange)
+    /// That was done.
+    case volumeChangeDone
+    /// That was not done, and all is as before.
+    case volumeChangeGivenUp
+    /// It has other volumes from its next start on.
+    case volumesChanged([VolumeMount])
     /// Its policy starts it again.
     case restartRequested
     /// The VMM's process is gone.
@@ -119,6 +127,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .policyChanged(let policy):
             instance.specification.restartPolicy = policy
             if policy == nil { forgetRestart() }
+        case .volumeChangeBegan, .volumeChangeDone, .volumeChangeGivenUp, .volumesChanged: try applyVolumes(transition)
         case .restartRequested: try requestRestart()
         case .machineExited(let exit): machineExited(exit)
         case .cleanedUp:
@@ -127,6 +136,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .hostRebooted:
             guard instance.machine != nil || instance.state == .created else { return }
             instance.description = nil
+            instance.volumeChange = nil
             guard instance.standby == nil else {
                 instance.machine = nil
                 return end(at: time)
@@ -208,6 +218,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
         guard instance.machine != nil else { return }
         instance.machine = nil
         instance.description = nil
+        instance.volumeChange = nil
         instance.state = .shutdown
         guard instance.standby == nil else {
             killing = nil

@@ -44,7 +44,8 @@ extension InstancesService {
             terminal: request.terminal,
             openStandardInput: request.openStandardInput,
             restartPolicy: try restartPolicy(request.restartPolicy),
-            diskRate: try diskRate(request.diskRate)
+            diskRate: try diskRate(request.diskRate),
+            volumes: try volumes(request.volumes)
         )
         try await addRoom(to: &specification, request)
         let program = try GuestProgram(specification, image: configuration)
@@ -110,6 +111,18 @@ extension InstancesService {
             )
         }
         return size
+    }
+
+    private func volumes(_ asked: [VolumeMountRequest]) throws(AgentError) -> [VolumeMount] {
+        let largest = context.configuration.maximumOverlaySize
+        for size in asked.compactMap(\.overlaySize) where size > largest {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_volume_overlay",
+                "overlay_size \(size) is larger than the \(largest) that MAX_OVERLAY_SIZE allows"
+            )
+        }
+        return try context.volumes.resolve(asked)
     }
 
     /// A policy as it is stored: nil for one that never does anything.

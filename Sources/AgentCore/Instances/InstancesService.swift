@@ -20,6 +20,7 @@ public final class InstancesService: Sendable {
         images: ImagesService,
         imageStore: any ImageStore,
         disks: any DiskStore,
+        volumes: VolumesService,
         snapshots: any SnapshotStore,
         logs: any InstanceLogs,
         network: any NetworkBackend,
@@ -37,6 +38,7 @@ public final class InstancesService: Sendable {
             images: images,
             imageStore: imageStore,
             disks: disks,
+            volumes: volumes,
             snapshots: snapshots,
             catalog: SnapshotCatalog(),
             logs: logs,
@@ -109,7 +111,7 @@ public final class InstancesService: Sendable {
     /// Makes an instance and starts it; returns when its VMM runs (state Initializing, or beyond).
     ///
     /// - Throws: `invalidArgument` with the field's code, `notFound` for the image, `invalidState` `image_not_ready`,
-    ///   `alreadyExists` `name_conflict` or `port_in_use`, `quotaExceeded`, `unavailable`. Nothing is left of an instance
+    ///   `alreadyExists` `name_conflict` or `port_in_use`, `invalidState` `volume_in_use`, `quotaExceeded`, `unavailable`. Nothing is left of an instance
     ///   whose creation failed.
     public func create(_ request: CreateInstanceRequest) async throws -> Instance {
         let new = Instance(
@@ -136,6 +138,7 @@ public final class InstancesService: Sendable {
         let specification = instance.specification
         try context.directory.reserve(specification.name, for: instance.id)
         do {
+            try context.volumes.catalog.claim(specification.volumes, by: instance)
             let place = try context.network.reserve(for: instance.id, specification)
             do {
                 instance.attachment = place?.0
@@ -153,6 +156,7 @@ public final class InstancesService: Sendable {
                 throw error
             }
         } catch {
+            context.volumes.catalog.settle(instance.id, on: [])
             context.directory.release(specification.name, for: instance.id)
             throw error
         }

@@ -33,6 +33,7 @@ extension InstanceResponse {
         exitMessage = instance.exit?.message
         exitReason = instance.exit?.reason.rawValue
         hasSnapshot = instance.standby != nil
+        volumes = specification.volumes.isEmpty ? nil : specification.volumes.map(VolumeMountBody.init)
         restartPolicy = instance.specification.restartPolicy.map(RestartPolicyBody.init)
         if instance.specification.restartPolicy != nil { restarts = instance.restarts }
         nextRestartAt = instance.nextRestart

@@ -32,6 +32,7 @@ extension CreateInstanceRequest {
         hypervisor = try Self.hypervisor(body.hypervisor)
         terminal = body.tty ?? false
         openStandardInput = body.stdinOpen ?? false
+        volumes = try (body.volumes ?? []).map { volume throws(AgentError) in try VolumeMountRequest(volume) }
         if let policy = body.restartPolicy { restartPolicy = try RestartPolicy(policy) }
         maximumVCPUs = body.maximumVCPUs
         memoryRoom = try Self.room(body.hotplugSize)

@@ -47,6 +47,8 @@ public struct GuestBehaviour: Sendable {
     public var exitOnSignal: GuestExit? = GuestExit(code: 143, signal: 15)
     /// Whether the power button ends the guest.
     public var heedsPowerButton = true
+    /// Its abilities beyond those of its protocol's version.
+    public var features = [GuestFeature.attach, GuestFeature.wakeUp, GuestFeature.volumes]
     /// What commands do.
     public var exec: @Sendable (ExecRequest) -> Command = Self.standardCommand
 

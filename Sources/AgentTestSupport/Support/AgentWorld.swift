@@ -13,6 +13,7 @@ public struct AgentWorld: Sendable {
     public let disks: InMemoryDisks
     public let logs: InMemoryLogs
     public let snapshots: InMemorySnapshots
+    public let volumeDisks: InMemoryVolumes
     public let runtime: FilePath
     public let bootTimeout: Duration
     public let time: TimeSource
@@ -22,10 +23,11 @@ public struct AgentWorld: Sendable {
     public private(set) var images: ImagesService
     public private(set) var instances: InstancesService
     public private(set) var directory: InstanceDirectory
+    public private(set) var volumes: VolumesService
     /// Makes the services of one life of the agent.
     private let beginLife:
         @Sendable (InMemoryHypervisor, InMemoryStateStore, InMemoryNetwork) -> (
-            InstanceDirectory, ImagesService, InstancesService
+            InstanceDirectory, ImagesService, VolumesService, InstancesService
         )
 
     /// The name of the image that ``with(behaviour:bootTimeout:network:time:total:_:)`` makes ready.
@@ -86,6 +88,8 @@ public struct AgentWorld: Sendable {
         )
         let snapshots = InMemorySnapshots(root: runtime.appending("snapshots"))
         self.snapshots = snapshots
+        let volumeDisks = InMemoryVolumes(root: runtime.appending("volumes"))
+        self.volumeDisks = volumeDisks
         beginLife = { hypervisor, store, network in
             let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
             let configuration = InstancesConfiguration(
@@ -113,6 +117,14 @@ public struct AgentWorld: Sendable {
                 time: time,
                 logger: logger
             )
+            let volumes = VolumesService(
+                configuration: VolumesConfiguration(maximumTotalSize: .gibibytes(100)),
+                state: store,
+                store: volumeDisks,
+                instances: directory,
+                time: time,
+                logger: logger
+            )
             let instances = InstancesService(
                 configuration: configuration,
                 store: store,
@@ -120,6 +132,7 @@ public struct AgentWorld: Sendable {
                 images: images,
                 imageStore: pictures,
                 disks: disks,
+                volumes: volumes,
                 snapshots: snapshots,
                 logs: logs,
                 network: network,
@@ -127,13 +140,13 @@ public struct AgentWorld: Sendable {
                 time: time,
                 logger: logger
             )
-            return (directory, images, instances)
+            return (directory, images, volumes, instances)
         }
         hypervisor = InMemoryHypervisor(host: host)
         (self.host, self.store, self.network) = (host, store, network)
         (self.pictures, self.disks, self.logs) = (pictures, disks, logs)
         (self.runtime, self.bootTimeout, self.time) = (runtime, bootTimeout, time)
-        (directory, images, instances) = beginLife(hypervisor, store, network)
+        (directory, images, volumes, instances) = beginLife(hypervisor, store, network)
     }
 
     /// Ends the agent's life as `kill -9` does, begins the next one on the same host and state, and recovers.
@@ -155,9 +168,10 @@ public struct AgentWorld: Sendable {
         await previous.shutDown()
         if rebootingHost { host.reboot() }
         meanwhile()
-        (directory, images, instances) = beginLife(hypervisor, store, network)
+        (directory, images, volumes, instances) = beginLife(hypervisor, store, network)
         let state = try await store.load()
         try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
+        try await volumes.recover(state)
         try await instances.recover(state, bootID: rebootingHost ? "another boot" : state.bootID ?? "boot")
     }
 

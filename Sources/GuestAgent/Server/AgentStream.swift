@@ -4,6 +4,7 @@ import GuestTransport
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
+import NIOPosix
 
 /// One request of the host's and its response.
 final class AgentStream: ChannelInboundHandler {
@@ -18,8 +19,8 @@ final class AgentStream: ChannelInboundHandler {
     private var command: ExecSession?
     private var input: ProgramInput?
     private var outputReader: OutputReader?
-    /// Whether the request's frame is news after a standstill.
-    private var awaitsNews = false
+    /// What the request's one frame is read as.
+    private var awaited: ((GuestFrame) -> Void)?
     private var decoder = GuestFrameDecoder()
     private var inboundPaused = false
     private var unsent = 0
@@ -153,7 +154,14 @@ final class AgentStream: ChannelInboundHandler {
         case .wakeUp:
             guard agent.awakening != nil else { return respond(404, message: "this guest's clock is not its own") }
             if isComplete { return respond(400, message: "no news in the request") }
-            awaitsNews = true
+            awaited = { [unowned self] in wakeUp($0) }
+        case .mount, .unmount:
+            guard let volumes = agent.volumes else {
+                return respond(404, message: "this guest has no volumes of its own")
+            }
+            if isComplete { return respond(400, message: "no volume in the request") }
+            guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
+            awaited = { [unowned self] in change(route == .mount ? volumes.mount : volumes.unmount, $0) }
         case .exec:
             if isComplete { return respond(400, message: "no command in the request") }
             guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
@@ -169,13 +177,13 @@ final class AgentStream: ChannelInboundHandler {
     }
 
     private func receive(_ bytes: ByteBuffer, isLast: Bool) {
-        guard command != nil || input != nil || awaitsNews else { return }
+        guard command != nil || input != nil || awaited != nil else { return }
         decoder.append(bytes.readableBytesView)
         do {
             while let frame = try decoder.next() {
-                if awaitsNews {
-                    awaitsNews = false
-                    return wakeUp(frame)
+                if let use = awaited {
+                    awaited = nil
+                    return use(frame)
                 }
                 try command?.receive(frame)
                 input?.receive(frame)
@@ -205,11 +213,27 @@ final class AgentStream: ChannelInboundHandler {
         respond(failure.isRefusal ? 400 : 500, message: failure.message)
     }
 
+    /// Mounts or unmounts on a thread that may block: a disk takes its time to appear, and its journal to be replayed.
+    private func change(_ perform: @escaping VolumeMounting.Change, _ frame: GuestFrame) {
+        guard let context, frame.kind == .request,
+            let volume = try? GuestJSON.decode(GuestVolume.self, from: frame.payload)
+        else { return respond(400, message: "that is no volume") }
+        let changed = VolumeMounting.thread.runIfActive(eventLoop: context.eventLoop) { perform(volume) }
+        changed.assumeIsolated().whenComplete { [self] result in
+            switch result {
+            case .success(nil): respond(204)
+            case .success(let reason?): respond(409, message: reason)
+            case .failure(let error): respond(500, message: "\(error)")
+            }
+        }
+    }
+
     private func hello() -> GuestHello {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
-            features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp]),
+            features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
+                + (agent.volumes == nil ? [] : [GuestFeature.volumes]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
         )
     }

@@ -23,6 +23,7 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
 
     let configuration: GuestConfiguration
     let awakening: Awakening?
+    let volumes: VolumeMounting?
     let events = EventLog()
     let output: ProgramOutput
     private let acknowledgement: EventLoopPromise<Void>
@@ -41,17 +42,20 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     ///   - configuration: What the host wrote on the configuration disk.
     ///   - eventLoop: Where to live.
     ///   - awakening: What to do after a standstill; nil for a guest that cannot do anything about it.
+    ///   - volumes: How volumes come and go while it runs; nil for a guest that cannot do that.
     ///   - watch: Told of each process that is started, on the event loop; someone must then call
     ///     ``childEnded(_:status:)`` when it has ended. PID 1 hears of every child and ignores this.
     public init(
         configuration: GuestConfiguration,
         eventLoop: any EventLoop,
         awakening: Awakening? = nil,
+        volumes: VolumeMounting? = nil,
         watch: @escaping @Sendable (Int32) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.awakening = awakening
+        self.volumes = volumes
         self.watch = watch
         output = ProgramOutput(capacity: max(configuration.outputBufferSize, 64 << 10))
         acknowledgement = eventLoop.makePromise(of: Void.self)

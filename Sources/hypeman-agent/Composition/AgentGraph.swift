@@ -28,6 +28,7 @@ enum AgentGraph {
                 value(TimeSource.system)
                 provide(InstancesConfiguration.init(agent:))
                 provide(ImagesConfiguration.init(agent:))
+                provide(VolumesConfiguration.init(agent:))
                 provide(StorageConfiguration.init(agent:directory:))
                 provide(QEMUConfiguration.init(agent:))
                 provide(HTTPConfiguration.init(agent:))
@@ -51,6 +52,7 @@ enum AgentGraph {
                 provide(HypervisorSelection.init)
                 provide(ImagesService.init)
                 provide(PushService.init)
+                provide(VolumesService.init)
                 provide(InstancesService.init)
                 provide(ResourcesService.init)
                 provide(EventsService.init)
@@ -63,6 +65,7 @@ enum AgentGraph {
                 provide(AgentInformation.init(drivers:network:))
                 bind((any InstanceOperations).self) { (it: InstancesService) in it }
                 bind((any ImageOperations).self) { (it: ImagesService) in it }
+                bind((any VolumeOperations).self) { (it: VolumesService) in it }
                 bind((any ResourceOperations).self) { (it: ResourcesService) in it }
                 bind((any EventOperations).self) { (it: EventsService) in it }
                 provide(AgentHTTPServer.init)
@@ -103,6 +106,10 @@ extension InstancesConfiguration {
 
 extension ImagesConfiguration {
     init(agent: AgentConfiguration) { self.init(maximumConcurrentBuilds: agent.maximumConcurrentBuilds) }
+}
+
+extension VolumesConfiguration {
+    init(agent: AgentConfiguration) { self.init(maximumTotalSize: agent.maximumTotalVolumeStorage) }
 }
 
 extension ResourcesConfiguration {

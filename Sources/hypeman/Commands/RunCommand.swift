@@ -78,6 +78,8 @@ struct RunCommand: AgentCommand {
 
     @OptionGroup var networking: NetworkOptions
 
+    @OptionGroup var volumes: VolumeOptions
+
     @Argument(
         parsing: .captureForPassthrough,
         help: ArgumentHelp("The image, and what to run instead of its command.", valueName: "image> <command")
@@ -96,10 +98,12 @@ struct RunCommand: AgentCommand {
 
     func perform() async throws -> Int32 {
         if tty, !detach { try AttachedProgram.checkTerminal() }
-        let body = try body()
-        let (detach, rm) = (detach, rm)
+        let asked = try body()
+        let (detach, rm, volumes) = (detach, rm, try volumes.wanted())
         return try await AgentClient.with { client in
-            try await Self.makeReady(body.image, client)
+            try await Self.makeReady(asked.image, client)
+            var body = asked
+            body.volumes = try await volumes.prepare(client)
             let instance = try await client.call(.post, "/instances", body: body, as: InstanceResponse.self)
             guard !detach else {
                 print(instance.id)
