@@ -5,16 +5,19 @@ cd "$(dirname "$0")/.."
 
 packages=(
   # to build
-  libext2fs-dev libisal-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
+  libdbus-1-dev libext2fs-dev libisal-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
   # guest kernel and initrd
   binutils lz4 python3 zstd
   # to run instances
   dnsmasq-base e2fsprogs iproute2 iptables nftables qemu-system-x86
   # images for the demo and the tests, and what checks them
-  curl docker-registry erofs-utils mmdebstrap skopeo umoci
+  curl docker-registry erofs-utils mmdebstrap podman skopeo umoci
   # tests
-  attr busybox-static conntrack kmod libcap2-bin mount openssl procps
+  attr busybox-static conntrack kmod libcap2-bin mount openssl procps systemd
 )
+
+# mmdebstrap unpacks in a user namespace where the caller isn't root.
+[ "$(id -u)" -eq 0 ] || packages+=(uidmap)
 
 missing=()
 for package in "${packages[@]}"; do

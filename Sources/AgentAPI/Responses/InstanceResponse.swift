@@ -63,7 +63,7 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var stoppedAt: Date?
     public var exitCode: Int?
     public var exitMessage: String?
-    /// `exited`, `signalled`, `stopped`, `killed`, `startFailed`, `machineDied`, `hostShutdown`.
+    /// `exited`, `signalled`, `stopped`, `killed`, `startFailed`, `machineDied`, `outOfMemory`, `hostShutdown`.
     public var exitReason: String?
     public var phaseDurations: [String: Int]?
     /// The most vCPUs that it can be given while it runs; nil where those are all.

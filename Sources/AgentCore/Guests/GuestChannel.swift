@@ -49,6 +49,12 @@ public protocol GuestChannel: Sendable {
     /// - Throws: As ``mount(_:)``; `invalidState` if somebody in the guest uses it, naming them, and it stays mounted.
     func unmount(_ volume: GuestVolume) async throws
 
+    /// Tells a guest whose memory is a copy of another's who it is from now on. Idempotent.
+    ///
+    /// - Throws: `notSupported` if the guest is too old to know of it, `unavailable` if the connection is lost or what was
+    ///   asked could not be done in the guest: it may be half done then.
+    func identify(_ identity: GuestIdentity) async throws
+
     /// Starts a command.
     ///
     /// - Throws: `unavailable` if the connection is lost, `invalidArgument` if the guest refuses the request,

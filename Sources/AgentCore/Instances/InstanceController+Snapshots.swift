@@ -38,7 +38,8 @@ extension InstanceController {
             createdAt: context.time.now(),
             size: try await context.snapshots.usage(of: id),
             hypervisor: request.kind == .standby ? instance.hypervisor : nil,
-            tags: request.tags
+            tags: request.tags,
+            specification: instance.specification
         )
         var attributes = ["instance": self.id.rawValue, "kind": request.kind.rawValue]
         attributes["name"] = request.name?.rawValue
@@ -50,6 +51,7 @@ extension InstanceController {
         )
         try await context.store.commit([.putSnapshot(snapshot), .appendEvent(event)])
         context.catalog.add(snapshot)
+        context.directory.keepImage(of: snapshot)
     }
 
     /// Memory and disk of a machine that lives, which stands still meanwhile.
@@ -60,19 +62,12 @@ extension InstanceController {
     ) async throws {
         try await requireSavable(machine)
         try await requireSettledVolumes()
-        let ran = instance.state == .running
-        let result: Result<(SavedMemory, DiskStates), any Error>
-        do {
-            if ran { try await standStill(machine) }
+        let (memory, disks) = try await whileStandingStill(machine) {
             let memory = try await writeMemory(of: machine, to: directory)
             try await copyOverlay(to: directory)
-            result = .success((memory, try await diskStates()))
-        } catch {
-            result = .failure(error)
+            return (memory, try await diskStates())
         }
         // The checksums need no machine that waits for them.
-        if ran { await goOn(machine) }
-        let (memory, disks) = try result.get()
         try await commit(snapshot, memory, disks)
     }
 
@@ -142,7 +137,8 @@ extension InstanceController {
                 try await commit(id, memory, try await diskStates(), sharing: shared)
                 standby = InstanceStandby(snapshot: id, createdAt: manifest.createdAt)
             }
-            try await apply(.broughtBack(standby, outputStart: manifest.memory?.outputPosition))
+            let memory = manifest.memory
+            try await apply(.broughtBack(standby, outputStart: memory?.outputPosition, former: memory?.former))
         } catch {
             await remove(id)
             throw AgentError.wrapping(error, "instance '\(instance.name)' could not be brought back")

@@ -94,7 +94,7 @@ extension InstancesService {
         return size
     }
 
-    private func overlaySize(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
+    func overlaySize(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
         let size = asked ?? min(Self.defaultOverlaySize, context.configuration.maximumOverlaySize)
         guard size >= Self.minimumOverlaySize else {
             throw AgentError(
@@ -171,7 +171,7 @@ extension InstancesService {
         return asked
     }
 
-    private func networkEnabled(_ asked: Bool?) throws(AgentError) -> Bool {
+    func networkEnabled(_ asked: Bool?) throws(AgentError) -> Bool {
         let isProvided = context.network.network != nil
         guard asked == true, !isProvided else { return asked ?? isProvided }
         throw noNetwork("set network.enabled to false")
@@ -211,7 +211,7 @@ extension InstancesService {
         return request.bandwidth
     }
 
-    private func publishedPorts(_ request: CreateInstanceRequest) throws(AgentError) -> [PublishedPort] {
+    func publishedPorts(_ request: CreateInstanceRequest) throws(AgentError) -> [PublishedPort] {
         guard !request.publishedPorts.isEmpty else { return [] }
         try requireNetwork(request, for: "published ports", code: "invalid_ports")
         guard request.publishedPorts.count <= Self.maximumPublishedPorts else {

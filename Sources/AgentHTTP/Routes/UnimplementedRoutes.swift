@@ -6,13 +6,11 @@ import HummingbirdCore
 enum UnimplementedRoutes {
     private static let paths: [(String, [HTTPRequest.Method])] = [
         ("/resources/memory/reclaim", [.post]),
-        ("/instances/{id}/fork", [.post]),
         ("/instances/{id}/stat", [.get]),
         ("/instances/{id}/cp", [.get]),
         ("/instances/{id}/snapshot-schedule", [.get, .put, .delete]),
         ("/instances/{id}/auto-standby/status", [.get]),
         ("/instances/{id}/auto-standby/hold", [.post]),
-        ("/snapshots/{id}/fork", [.post]),
         ("/devices", [.get, .post]),
         ("/devices/available", [.get]),
         ("/devices/{id}", [.get, .delete]),

@@ -29,6 +29,8 @@ public struct GuestBehaviour: Sendable {
     ///
     /// If not, ``InMemoryHost/letGuestAnswer(_:)`` makes it.
     public var answers = true
+    /// What it says that it can.
+    public var features = GuestFeature.all.sorted()
     /// Fails the handshake, as a guest of another version does.
     public var handshakeError: AgentError?
     /// The VMM exits like this instead of the guest booting, after the start has returned.
@@ -47,8 +49,6 @@ public struct GuestBehaviour: Sendable {
     public var exitOnSignal: GuestExit? = GuestExit(code: 143, signal: 15)
     /// Whether the power button ends the guest.
     public var heedsPowerButton = true
-    /// Its abilities beyond those of its protocol's version.
-    public var features = [GuestFeature.attach, GuestFeature.wakeUp, GuestFeature.volumes]
     /// What commands do.
     public var exec: @Sendable (ExecRequest) -> Command = Self.standardCommand
 

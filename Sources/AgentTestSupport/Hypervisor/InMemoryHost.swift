@@ -7,7 +7,7 @@ public enum HypervisorCall: String, Sendable, Hashable, CaseIterable {
     case information, start, restore, adopt, reap
     case openGuestChannel, pause, resume, snapshot, pressPowerButton, kill, counters
     case resize, attachDisk, detachDisk, attachCard, detachCard
-    case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, exec, attach
+    case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, identify, exec, attach
     case mountVolume, unmountVolume
 }
 
@@ -42,6 +42,7 @@ public final class InMemoryHost: Sendable {
         var wakeUps: [InstanceID: [GuestWakeUp]] = [:]
         /// What was mounted in a guest while it ran.
         var volumes: [InstanceID: [GuestVolume]] = [:]
+        var identities: [InstanceID: [GuestIdentity]] = [:]
         var injections: [HypervisorCall: [Injection]] = [:]
         /// Starts that hang once their machine runs.
         var hangingStarts = 0
@@ -54,9 +55,11 @@ public final class InMemoryHost: Sendable {
     }
 
     private let state: Mutex<State>
+    private let portCalls: PortCalls
 
     /// A host whose guests behave alike, where ``setBehaviour(_:for:)`` says nothing else.
-    public init(behaviour: GuestBehaviour = GuestBehaviour()) {
+    public init(behaviour: GuestBehaviour = GuestBehaviour(), calls: PortCalls = PortCalls()) {
+        portCalls = calls
         state = Mutex(State(behaviour: behaviour))
     }
 
@@ -103,6 +106,11 @@ public final class InMemoryHost: Sendable {
 
     /// The volumes that an instance's guest has mounted while it ran.
     public func volumes(of instance: InstanceID) -> [GuestVolume] { state.withLock { $0.volumes[instance] ?? [] } }
+
+    /// What an instance's guest was told of who it is.
+    public func identities(of instance: InstanceID) -> [GuestIdentity] {
+        state.withLock { $0.identities[instance] ?? [] }
+    }
 
     /// Whether an instance's vCPUs are stopped.
     public func isPaused(_ instance: InstanceID) -> Bool { machine(instance)?.isPaused ?? false }
@@ -169,6 +177,7 @@ public final class InMemoryHost: Sendable {
             guard let injections = state.injections[call], !injections.isEmpty else { return nil }
             return state.injections[call]?.removeFirst()
         }
+        try await portCalls.enter("hypervisor.\(call.rawValue)")
         switch injection {
         case nil: break
         case .failure(let error): throw error
@@ -213,6 +222,10 @@ public final class InMemoryHost: Sendable {
 
     func unmount(_ volume: GuestVolume, _ instance: InstanceID) {
         state.withLock { $0.volumes[instance]?.removeAll { $0.disk == volume.disk } }
+    }
+
+    func note(_ identity: GuestIdentity, _ instance: InstanceID) {
+        state.withLock { $0.identities[instance, default: []].append(identity) }
     }
 
     /// Keeps what is in a machine's memory.

@@ -19,8 +19,8 @@ final class AgentStream: ChannelInboundHandler {
     private var command: ExecSession?
     private var input: ProgramInput?
     private var outputReader: OutputReader?
-    /// What the request's one frame is read as.
-    private var awaited: ((GuestFrame) -> Void)?
+    /// What becomes of the request's only frame, where it has one.
+    private var takeFrame: ((AgentStream, GuestFrame) -> Void)?
     private var decoder = GuestFrameDecoder()
     private var inboundPaused = false
     private var unsent = 0
@@ -154,14 +154,18 @@ final class AgentStream: ChannelInboundHandler {
         case .wakeUp:
             guard agent.awakening != nil else { return respond(404, message: "this guest's clock is not its own") }
             if isComplete { return respond(400, message: "no news in the request") }
-            awaited = { [unowned self] in wakeUp($0) }
+            takeFrame = { $0.wakeUp($1) }
         case .mount, .unmount:
             guard let volumes = agent.volumes else {
                 return respond(404, message: "this guest has no volumes of its own")
             }
             if isComplete { return respond(400, message: "no volume in the request") }
             guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
-            awaited = { [unowned self] in change(route == .mount ? volumes.mount : volumes.unmount, $0) }
+            takeFrame = { $0.change(route == .mount ? volumes.mount : volumes.unmount, $1) }
+        case .identity:
+            guard agent.renaming != nil else { return respond(404, message: "this guest cannot become another") }
+            if isComplete { return respond(400, message: "no identity in the request") }
+            takeFrame = { $0.becomeAnother($1) }
         case .exec:
             if isComplete { return respond(400, message: "no command in the request") }
             guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
@@ -177,13 +181,13 @@ final class AgentStream: ChannelInboundHandler {
     }
 
     private func receive(_ bytes: ByteBuffer, isLast: Bool) {
-        guard command != nil || input != nil || awaited != nil else { return }
+        guard command != nil || input != nil || takeFrame != nil else { return }
         decoder.append(bytes.readableBytesView)
         do {
             while let frame = try decoder.next() {
-                if let use = awaited {
-                    awaited = nil
-                    return use(frame)
+                if let take = takeFrame {
+                    takeFrame = nil
+                    return take(self, frame)
                 }
                 try command?.receive(frame)
                 input?.receive(frame)
@@ -209,7 +213,17 @@ final class AgentStream: ChannelInboundHandler {
         guard frame.kind == .request, let news = try? GuestJSON.decode(GuestWakeUp.self, from: frame.payload) else {
             return respond(400, message: "that is no news")
         }
-        guard let failure = agent.awakening?.apply(news) else { return respond(204) }
+        conclude(agent.awakening?.apply(news))
+    }
+
+    private func becomeAnother(_ frame: GuestFrame) {
+        guard frame.kind == .request, let identity = try? GuestJSON.decode(GuestIdentity.self, from: frame.payload)
+        else { return respond(400, message: "that is no identity") }
+        conclude(agent.take(identity))
+    }
+
+    private func conclude(_ failure: Awakening.Failure?) {
+        guard let failure else { return respond(204) }
         respond(failure.isRefusal ? 400 : 500, message: failure.message)
     }
 
@@ -233,7 +247,8 @@ final class AgentStream: ChannelInboundHandler {
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
             features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
-                + (agent.volumes == nil ? [] : [GuestFeature.volumes]),
+                + (agent.volumes == nil ? [] : [GuestFeature.volumes])
+                + (agent.renaming == nil ? [] : [GuestFeature.identity]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
         )
     }

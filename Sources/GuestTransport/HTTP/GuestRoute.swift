@@ -18,6 +18,8 @@ public enum GuestRoute: Sendable, Hashable {
     case mount
     /// A volume's disk is to be taken out: as ``mount``.
     case unmount
+    /// Another identity for a copy of a guest: one request frame with a ``GuestProtocol/GuestIdentity``.
+    case identity
     /// A command, its frames both ways.
     case exec
     /// Input for the program: frames of stdin, its end, and the terminal's size. The answer has no frames and ends with
@@ -28,7 +30,7 @@ public enum GuestRoute: Sendable, Hashable {
     public var method: String {
         switch self {
         case .hello, .events, .output: "GET"
-        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .mount, .unmount, .exec, .attach: "POST"
+        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .mount, .unmount, .identity, .exec, .attach: "POST"
         }
     }
 
@@ -45,6 +47,7 @@ public enum GuestRoute: Sendable, Hashable {
         case .wakeUp: "/v1/wake-up"
         case .mount: "/v1/volumes/mount"
         case .unmount: "/v1/volumes/unmount"
+        case .identity: "/v1/identity"
         case .exec: "/v1/exec"
         case .attach: "/v1/attach"
         }
@@ -80,6 +83,7 @@ public enum GuestRoute: Sendable, Hashable {
         case ("POST", "/v1/wake-up") where query == nil: self = .wakeUp
         case ("POST", "/v1/volumes/mount") where query == nil: self = .mount
         case ("POST", "/v1/volumes/unmount") where query == nil: self = .unmount
+        case ("POST", "/v1/identity") where query == nil: self = .identity
         case ("POST", "/v1/exec") where query == nil: self = .exec
         case ("POST", "/v1/attach") where query == nil: self = .attach
         default: return nil

@@ -438,4 +438,55 @@ import Testing
             }
         }
     }
+
+    // MARK: Forks
+
+    @Test func aForkSharesWhatIsReadAndNotWhatIsWritten() async throws {
+        try await AgentWorld.with { world in
+            let seed = try await Self.volume("seed", in: world)
+            try await Self.volume("data", in: world)
+            try await Self.volume("base", in: world)
+            let reader = try await Self.run("reader", [try Self.mount("seed", "/seed", readOnly: true)], in: world)
+            while try world.instances.get("reader").guestFeatures == nil { await Task.yield() }
+            let twin = try await world.instances.fork("reader", try Self.fork("twin"))
+            #expect(twin.state == .running && twin.specification.volumes == reader.specification.volumes)
+            #expect(Self.serials(twin, world) == Self.serials(reader, world) && Self.serials(twin, world).count == 1)
+            #expect(try Self.users("seed", world) == ["reader", "twin"])
+            #expect(world.volumeDisks.openings(of: seed.id).allSatisfy { $0 })
+
+            _ = try await Self.run("writer", [try Self.mount("data")], in: world)
+            let overlay = try Self.mount("base", readOnly: true, overlay: .gibibytes(1))
+            _ = try await Self.run("layered", [overlay], in: world)
+            for name in ["writer", "layered"] {
+                let error = await #expect(throws: AgentError.self) {
+                    try await world.instances.fork(name, try Self.fork("copy"))
+                }
+                #expect(error?.code == "volumes_not_forkable" && error?.message.contains("on /data") == true)
+            }
+            #expect(world.instances.list().count == 4, "nothing is left of a fork that was refused")
+            try await world.instances.delete("twin")
+            #expect(try Self.users("seed", world) == ["reader"])
+        }
+    }
+
+    @Test func aForkOfASnapshotNeedsTheVolumesAsTheyWereThen() async throws {
+        try await AgentWorld.with { world in
+            let seed = try await Self.volume("seed", in: world)
+            _ = try await Self.run("web", [try Self.mount("seed", readOnly: true)], in: world)
+            while try world.instances.get("web").guestFeatures == nil { await Task.yield() }
+            let request = CreateSnapshotRequest(kind: .standby, name: try InstanceName("kept"))
+            _ = try await world.instances.createSnapshot("web", request)
+            #expect(try await world.instances.forkSnapshot("kept", try Self.fork("twin")).state == .running)
+            world.volumeDisks.write(to: seed.id)
+            let error = await #expect(throws: AgentError.self) {
+                try await world.instances.forkSnapshot("kept", try Self.fork("late"))
+            }
+            #expect(error?.code == "snapshot_volume_mismatch")
+            #expect(try Self.users("seed", world).sorted() == ["twin", "web"])
+        }
+    }
+
+    private static func fork(_ name: String) throws -> ForkInstanceRequest {
+        ForkInstanceRequest(name: try InstanceName(name), fromRunning: true, target: .running)
+    }
 }

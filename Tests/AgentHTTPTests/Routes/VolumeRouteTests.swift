@@ -3,6 +3,8 @@ import AgentCore
 import AgentTestSupport
 import Foundation
 import NIOCore
+import NIOHTTP1
+import Synchronization
 import Testing
 
 @testable import AgentHTTP

@@ -1,5 +1,6 @@
 import AgentCore
 import CInit
+import Foundation
 import Glibc
 import GuestAgent
 import GuestProtocol
@@ -22,6 +23,13 @@ final class LoopbackGuest: Sendable {
     let news = NIOLockedValueBox<(time: Int, seed: [UInt8])>((0, []))
     /// What it was told to mount, and not to unmount.
     let volumes = NIOLockedValueBox<[GuestVolume]>([])
+    /// What it was told of its network, when it became another one.
+    let networks = NIOLockedValueBox<[(GuestConfiguration.Network, formerMACs: [String])]>([])
+    let hostnames = NIOLockedValueBox<[String]>([])
+    /// How often it would have ended itself.
+    let powerOffs = NIOLockedValueBox(0)
+    /// Where its files are, as far as it writes any.
+    var root: FilePath { directory }
     private let directory: FilePath
     private let group: MultiThreadedEventLoopGroup
     private let port: VirtualPort
@@ -35,6 +43,7 @@ final class LoopbackGuest: Sendable {
         openStandardInput: Bool = false,
         outputBufferSize: Int = 1 << 20,
         acceptsCommands: Bool = true,
+        network: GuestConfiguration.Network? = nil,
         _ body: (LoopbackGuest) async throws -> Value
     ) async throws -> Value {
         let configuration = GuestConfiguration(
@@ -48,7 +57,7 @@ final class LoopbackGuest: Sendable {
             openStandardInput: openStandardInput,
             rootDisk: "rootfs",
             overlayDisk: "overlay",
-            network: nil,
+            network: network,
             outputBufferSize: outputBufferSize
         )
         let guest = try await LoopbackGuest(configuration)
@@ -70,7 +79,7 @@ final class LoopbackGuest: Sendable {
         directory = FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
         socket = directory.appending("channel.sock")
         let reaper = Reaper(eventLoop: group.next())
-        let (news, volumes) = (news, volumes)
+        let (news, volumes, networks, hostnames, powerOffs) = (news, volumes, networks, hostnames, powerOffs)
         let agent = GuestAgent(
             configuration: configuration,
             eventLoop: group.next(),
@@ -96,7 +105,19 @@ final class LoopbackGuest: Sendable {
                     volumes.withLockedValue { $0.removeAll { $0 == volume } }
                     return nil
                 }
-            )
+            ),
+            renaming: Renaming(
+                root: directory.string,
+                setHostname: { name in
+                    hostnames.withLockedValue { $0.append(name) }
+                    return 0
+                },
+                setNetwork: { network, formerMACs in
+                    networks.withLockedValue { $0.append((network, formerMACs)) }
+                    return network.gateway == "10.0.0.254" ? "cannot set the default route" : nil
+                }
+            ),
+            powerOff: { powerOffs.withLockedValue { $0 += 1 } }
         ) { pid in reaper.watch(pid) }
         reaper.report(to: agent)
         self.agent = agent
@@ -133,8 +154,7 @@ final class LoopbackGuest: Sendable {
         try await reaper.end()
         try await port.close()
         try await group.shutdownGracefully()
-        unlink(socket.string)
-        rmdir(directory.string)
+        try FileManager.default.removeItem(atPath: directory.string)
     }
 }
 

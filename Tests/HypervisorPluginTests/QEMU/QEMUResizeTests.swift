@@ -50,7 +50,8 @@ import Testing
             let one = MachineSize(vcpus: 1, memory: start.memory)
             let error = await #expect(throws: AgentError.self) { try await guest.machine.resize(to: one) }
             #expect(error?.kind == .invalidArgument)
-            #expect(try await guest.processors() == "0-1")
+            let processors = try await guest.processors()
+            #expect(processors == "0-1")
         }
     }
 

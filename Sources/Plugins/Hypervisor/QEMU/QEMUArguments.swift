@@ -37,7 +37,7 @@ struct QEMUArguments {
         }
         arguments += size()
         arguments += ["-kernel", machine.kernel.string, "-initrd", machine.initrd.string]
-        arguments += ["-append", commandLine]
+        arguments += ["-append", KernelCommandLine.make(machine, accelerator: accelerator, with: room.kernelArguments)]
         // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the
         // instance's policy says so, and a guest whose kernel panics does not boot for ever.
         arguments += ["-S", "-no-reboot"]
@@ -49,18 +49,6 @@ struct QEMUArguments {
         for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, number) }
         if let card = machine.card { arguments += try self.card(card) }
         return arguments
-    }
-
-    /// The kernel's command line.
-    var commandLine: String {
-        // panic and reboot: a kernel that dies resets the machine at once, by a triple fault, and so ends the process.
-        var words = ["console=ttyS0", "panic=-1", "reboot=t", "quiet"]
-        // Shorter grace periods while there is little to wait for, and no self-test of ciphers at each boot.
-        words += ["rcupdate.rcu_expedited=1", "cryptomgr.notests"]
-        // Relocating the kernel costs an emulated boot some 0.2 s; under KVM it costs nothing, and stays.
-        if accelerator == .tcg { words.append("nokaslr") }
-        words += room.kernelArguments
-        return (words + machine.kernelArguments).joined(separator: " ")
     }
 
     private var room: QEMURoom { QEMURoom(machine) }
@@ -80,11 +68,16 @@ struct QEMUArguments {
     }
 
     private func devices() throws -> [String] {
-        try device(["driver": "virtio-rng-pci", "disable-legacy": "on"])
-            + device(["driver": "virtio-balloon-pci", "free-page-reporting": true, "disable-legacy": "on"])
+        try device(["driver": "virtio-balloon-pci", "free-page-reporting": true, "disable-legacy": "on"])
             + device(["driver": "pvpanic-pci"])
             // At an address of its own, out of the way of those that QEMU gives out in the order of the devices.
             + device(["driver": "pcie-pci-bridge", "id": .string(QEMUDevices.bridge), "addr": "1e"])
+            // Behind the bridge, which the guest's kernel gives no memory to if nothing is there at the boot. With it the
+            // bridge has what a bridge has at least, 1 MiB of either kind (PCI-to-PCI Bridge Architecture 1.2, 3.2.5):
+            // room for every slot.
+            + device([
+                "driver": "virtio-rng-pci", "disable-legacy": "on", "bus": .string(QEMUDevices.bridge), "addr": "1f",
+            ])
     }
 
     private func disk(_ disk: MachineDescription.Disk, _ number: Int) throws -> [String] {

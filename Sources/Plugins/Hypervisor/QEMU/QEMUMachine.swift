@@ -3,7 +3,6 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
-import Synchronization
 import SystemPackage
 
 /// A running QEMU.
@@ -23,8 +22,7 @@ final class QEMUMachine: VirtualMachine {
     private let logger: Logger
     /// Waits for the exit; cancelled when the machine is let go of.
     private let watcher: Task<Void, Never>
-    /// The guest channel, or the one that is being opened.
-    private let channel = Mutex<Task<any GuestChannel, any Error>?>(nil)
+    private let channel = GuestChannelOpening()
 
     init(
         record: MachineRecord,
@@ -68,32 +66,13 @@ final class QEMUMachine: VirtualMachine {
         watcher.cancel()
         control.close()
         serial.close()
-        channel.withLock { $0?.cancel() }
+        channel.cancel()
     }
 
     func openGuestChannel() async throws -> any GuestChannel {
         let (files, session, group, logger) = (files, record.session, group, logger)
-        let opening = channel.withLock { channel in
-            let previous = channel
-            let opening = Task<any GuestChannel, any Error> {
-                // QEMU serves one connection. The one before is ended first, so that the guest sees the end of one and
-                // then the beginning of the next, rather than both at once.
-                previous?.cancel()
-                if let channel = try? await previous?.value { await channel.close() }
-                return try await GuestConnection.open(
-                    socket: files.channel,
-                    session: session,
-                    on: group,
-                    logger: logger
-                )
-            }
-            channel = opening
-            return opening
-        }
-        return try await withTaskCancellationHandler {
-            try await opening.value
-        } onCancel: {
-            opening.cancel()
+        return try await channel.open {
+            try await GuestConnection.open(socket: files.channel, session: session, on: group, logger: logger)
         }
     }
 

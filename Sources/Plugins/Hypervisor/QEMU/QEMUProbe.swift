@@ -43,8 +43,7 @@ actor QEMUProbe {
             capabilities: HypervisorCapabilities(
                 pause: true,
                 snapshot: true,
-                // A real guest does not see the disks yet: see docs/decisions/0016.
-                hotplug: false,
+                hotplug: true,
                 resize: true,
                 lazyRestore: false
             )
