@@ -53,7 +53,7 @@ import Testing
             try await agent.expect("volume", "create", "--size", "1GB", "data")
             try await Self.run(agent, "first")
             try await agent.expect("volume", "attach", "first", "data:/data")
-            #expect(try await agent.expect("exec", "first", "mount").contains(" on /data type ext4 (rw"))
+            #expect(try await agent.expect("exec", "first", "cat", "/proc/mounts").contains(" /data ext4 rw"))
             try await agent.expect("exec", "first", "sh", "-c", "echo hello > /data/greeting")
             let holder = try await agent.expect(
                 "exec",
@@ -72,7 +72,7 @@ import Testing
             try await agent.expect("restore", "first")
             #expect(try await agent.expect("exec", "first", "cat", "/data/greeting") == "hello")
             try await agent.expect("volume", "detach", "first", "data")
-            #expect(try await !agent.expect("exec", "first", "mount").contains(" on /data "))
+            #expect(try await !agent.expect("exec", "first", "cat", "/proc/mounts").contains(" /data "))
 
             try await Self.run(agent, "second", "data:/mnt/data")
             #expect(try await agent.expect("exec", "second", "cat", "/mnt/data/greeting") == "hello")
