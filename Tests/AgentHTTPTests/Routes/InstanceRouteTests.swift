@@ -87,7 +87,7 @@ import Testing
         (#"{"name":"a","image":"b","vcpus":1.5}"#, 400, "invalid_field", "vcpus"),
         (#"{"name":"a","image":"b","vcpus":0}"#, 400, "invalid_vcpus", "0"),
         (#"{"name":"a","image":"b","env":{"A=B":"x"}}"#, 400, "invalid_env", "A=B"),
-        (#"{"name":"a","image":"b","volumes":[{"mount_path":"/y"}]}"#, 400, "invalid_request", "volume_id"),
+        (#"{"name":"a","image":"b","volumes":[{"mount_path":"/y"}]}"#, 400, "missing_field", "volume_id"),
         (#"{"name":"a","image":"b","hypervisor":"vz"}"#, 501, "not_implemented", "vz"),
         ("[]", 400, "invalid_request", "object"), ("{", 400, "invalid_request", "JSON"),
         ("", 400, "invalid_request", "JSON"),
