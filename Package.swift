@@ -110,10 +110,15 @@ let package = Package(
         .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CStorage"),
+        // ext4 without a mount, by libext2fs.
+        .target(
+            name: "CExt4",
+            linkerSettings: [.linkedLibrary("ext2fs"), .linkedLibrary("com_err")]
+        ),
         .target(
             name: "StoragePlugin",
             dependencies: [
-                "AgentCore", "CIsal", "CStorage", "CZstd", "GuestProtocol",
+                "AgentCore", "CExt4", "CIsal", "CStorage", "CZstd", "GuestProtocol",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),

@@ -14,7 +14,7 @@ STAGES = [
     ("boot", ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "erofs", "overlay"]),
     ("vsock", ["vmw_vsock_virtio_transport"]),
     ("network", ["virtio_net"]),
-    ("later", ["virtio_rng", "virtio_balloon"]),
+    ("later", ["virtio_rng", "virtio_balloon", "virtio_mem"]),
 ]
 
 

@@ -22,6 +22,7 @@ public struct AgentHTTPServer: Service {
     private let tls: TLSConfiguration?
     private let instances: any InstanceOperations
     private let images: any ImageOperations
+    private let volumes: any VolumeOperations
     private let pushes: PushService
     private let resources: any ResourceOperations
     private let events: any EventOperations
@@ -35,6 +36,7 @@ public struct AgentHTTPServer: Service {
         configuration: HTTPConfiguration,
         instances: any InstanceOperations,
         images: any ImageOperations,
+        volumes: any VolumeOperations,
         pushes: PushService,
         resources: any ResourceOperations,
         events: any EventOperations,
@@ -46,6 +48,7 @@ public struct AgentHTTPServer: Service {
         tls = configuration.jwtSecret == nil ? nil : try configuration.tls?.settings()
         self.instances = instances
         self.images = images
+        self.volumes = volumes
         self.pushes = pushes
         self.resources = resources
         self.events = events
@@ -71,6 +74,7 @@ public struct AgentHTTPServer: Service {
                 try Self.routes(
                     instances: instances,
                     images: images,
+                    volumes: volumes,
                     resources: resources,
                     events: events,
                     information: information
@@ -138,6 +142,7 @@ public struct AgentHTTPServer: Service {
     static func routes(
         instances: any InstanceOperations,
         images: any ImageOperations,
+        volumes: any VolumeOperations,
         resources: any ResourceOperations,
         events: any EventOperations,
         information: AgentInformation
@@ -149,6 +154,7 @@ public struct AgentHTTPServer: Service {
             + InstanceRoutes(instances: instances).routes
             + LifecycleRoutes(instances: instances).routes
             + SnapshotRoutes(instances: instances).routes
+            + VolumeRoutes(volumes: volumes, instances: instances, threads: .singleton).routes
             + ForkRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,

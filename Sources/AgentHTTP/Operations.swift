@@ -23,6 +23,8 @@ public protocol InstanceOperations: Sendable {
     func snapshot(_ reference: String) throws(AgentError) -> Snapshot
     func deleteSnapshot(_ reference: String) async throws
     func restoreSnapshot(_ reference: String, _ snapshot: String, to target: InstanceState?) async throws -> Instance
+    func attachVolume(_ reference: String, _ request: VolumeMountRequest) async throws -> Instance
+    func detachVolume(_ reference: String, volume: String) async throws -> Instance
     func delete(_ reference: String) async throws
     func wait(_ reference: String, for state: InstanceState, timeout: Duration) async throws -> InstanceWaitResult
     func exec(_ reference: String, _ request: ExecRequest, patience: Duration) async throws -> any GuestProcess

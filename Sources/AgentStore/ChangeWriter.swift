@@ -34,6 +34,10 @@ struct ChangeWriter {
             try put(snapshot)
         case .removeSnapshot(let id):
             try execute("DELETE FROM snapshot WHERE id = ?", [id.rawValue])
+        case .putVolume(let volume):
+            try put(volume)
+        case .removeVolume(let id):
+            try execute("DELETE FROM volume WHERE id = ?", [id.rawValue])
         case .putOperation(let operation):
             try put(operation)
         case .recordResource(let resource):
@@ -145,6 +149,24 @@ struct ChangeWriter {
                 .alreadyExists,
                 code: "name_conflict",
                 "another snapshot has the name '\(snapshot.name?.rawValue ?? "")'"
+            )
+        }
+    }
+
+    private func put(_ volume: Volume) throws {
+        do {
+            try execute(
+                """
+                INSERT INTO volume (id, name, body) VALUES (?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body
+                """,
+                [volume.id.rawValue, volume.name.rawValue, try encoder.encode(volume)]
+            )
+        } catch DatabaseError.SQLITE_CONSTRAINT_UNIQUE {
+            throw AgentError(
+                .alreadyExists,
+                code: "name_conflict",
+                "another volume has the name '\(volume.name)'"
             )
         }
     }

@@ -68,6 +68,7 @@ public final class SQLiteStateStore: StateStore {
                 state.instances = try rows("SELECT body FROM instance ORDER BY rowid")
                 state.images = try rows("SELECT body FROM image ORDER BY name")
                 state.snapshots = try rows("SELECT body FROM snapshot ORDER BY rowid")
+                state.volumes = try rows("SELECT body FROM volume ORDER BY rowid")
                 state.operations = try rows("SELECT body FROM operation WHERE NOT final ORDER BY rowid")
                 state.resources = try rows("SELECT body FROM resource ORDER BY rowid")
                 state.lastEvent = try Int.fetchOne(database, sql: "SELECT max(sequence) FROM event") ?? 0

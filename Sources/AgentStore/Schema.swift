@@ -47,6 +47,13 @@ enum Schema {
                 table.column("body", .blob).notNull()
             }
         }
+        migrator.registerMigration("4: volumes") { database in
+            try database.create(table: "volume", options: .strict) { table in
+                table.primaryKey("id", .text)
+                table.column("name", .text).notNull().unique()
+                table.column("body", .blob).notNull()
+            }
+        }
         return migrator
     }
 

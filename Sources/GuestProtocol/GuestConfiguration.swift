@@ -74,6 +74,8 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
     public var overlayDisk: String
     /// The network, nil where the instance has none.
     public var network: Network?
+    /// To be mounted before the program starts; nil from an agent that knows of none.
+    public var volumes: [GuestVolume]?
     /// Bytes of program output kept in the guest while the agent is away.
     public var outputBufferSize: Int
 
@@ -89,6 +91,7 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
         rootDisk: String,
         overlayDisk: String,
         network: Network?,
+        volumes: [GuestVolume] = [],
         outputBufferSize: Int
     ) {
         self.protocolVersion = protocolVersion
@@ -102,6 +105,7 @@ public struct GuestConfiguration: Codable, Sendable, Hashable {
         self.rootDisk = rootDisk
         self.overlayDisk = overlayDisk
         self.network = network
+        self.volumes = volumes.isEmpty ? nil : volumes
         self.outputBufferSize = outputBufferSize
     }
 }

@@ -12,11 +12,13 @@ public enum GuestFeature {
     public static let attach = "attach"
     /// News after a standstill, see `GuestRoute.wakeUp`.
     public static let wakeUp = "wake-up"
+    /// Volumes that come and go while it runs, see `GuestRoute.mount`.
+    public static let volumes = "volumes"
     /// Another identity for a copy of the guest, see `GuestRoute.identity`.
     public static let identity = "identity"
 
     /// All that a host of this build asks for.
-    public static let all: Set<String> = [attach, wakeUp, identity]
+    public static let all: Set<String> = [attach, wakeUp, volumes, identity]
 }
 
 /// The answer to the host's first request in a session.

@@ -35,6 +35,7 @@ struct Channel {
             configuration: configuration,
             eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
             awakening: .kernel,
+            volumes: .kernel,
             renaming: .kernel,
             powerOff: {
                 sync()

@@ -9,11 +9,13 @@ enum Devices {
 
     /// The block device whose virtio serial is `serial`.
     static func disk(serial: String) throws(BootFailure) -> String {
-        try wait(for: "the disk \(serial)") {
-            SmallFile.names(in: "/sys/block").first { SmallFile.line("/sys/block/\($0)/serial") == serial }.map {
-                "/dev/\($0)"
-            }
-        }
+        try wait(for: "the disk \(serial)") { presentDisk(serial: serial) }
+    }
+
+    /// The same, nil if it is not there now.
+    static func presentDisk(serial: String) -> String? {
+        let name = SmallFile.names(in: "/sys/block").first { SmallFile.line("/sys/block/\($0)/serial") == serial }
+        return name.map { "/dev/\($0)" }
     }
 
     /// What carries the channel to the host.

@@ -49,6 +49,7 @@ enum FirstProcess {
             if configuration.mode == .systemd { try modules.load(.later) }
             try root.enter(mode: configuration.mode)
             NetworkSetup.writeFiles(configuration)
+            for volume in configuration.volumes ?? [] { try VolumeDisk.mount(volume) }
             if configuration.mode == .systemd {
                 try SystemdAgent.handOver(configuration, initrd: "/proc/self/fd/\(initrd)")
             }
@@ -60,6 +61,7 @@ enum FirstProcess {
                 // Nothing that the program was promised depends on these.
                 Console.write(error.message)
             }
+            Processors.followAdditions()
             removeInitrd("/proc/self/fd/\(initrd)")
             close(initrd)
         } catch {
@@ -72,6 +74,7 @@ enum FirstProcess {
         channel.close(within: shutdownPatienceMilliseconds)
         hypeman_kill_all()
         hypeman_reap_remaining(Int32(shutdownPatienceMilliseconds))
+        MountTable.unmountDisks()
         root.makeReadOnly()
     }
 

@@ -7,6 +7,7 @@ import Testing
 
     @Test func loadsWhatWasCommitted() async throws { try await conformance.loadsWhatWasCommitted() }
     @Test func keepsSnapshots() async throws { try await conformance.keepsSnapshots() }
+    @Test func keepsVolumes() async throws { try await conformance.keepsVolumes() }
     @Test func commitsAllOrNothing() async throws { try await conformance.commitsAllOrNothing() }
     @Test func keepsAddressesAndPortsApart() async throws { try await conformance.keepsAddressesAndPortsApart() }
     @Test func remembersTheLastAddress() async throws { try await conformance.remembersTheLastAddress() }

@@ -23,6 +23,7 @@ import Testing
 
     @Test func loadsWhatWasCommitted() async throws { try await withDirectory(conformance.loadsWhatWasCommitted) }
     @Test func keepsSnapshots() async throws { try await withDirectory(conformance.keepsSnapshots) }
+    @Test func keepsVolumes() async throws { try await withDirectory(conformance.keepsVolumes) }
     @Test func commitsAllOrNothing() async throws { try await withDirectory(conformance.commitsAllOrNothing) }
     @Test func loadsOperationsUnderWay() async throws { try await withDirectory(conformance.loadsOperationsUnderWay) }
     @Test func numbersEvents() async throws { try await withDirectory(conformance.numbersEvents) }

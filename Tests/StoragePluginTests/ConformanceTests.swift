@@ -44,6 +44,20 @@ struct StorageConformanceTests {
         }
     }
 
+    private func withVolumes(_ body: (VolumeStoreConformance) async throws -> Void) async throws {
+        try await Scratch.with { scratch in
+            let (root, configuration) = (scratch.appending("double"), try scratch.storage().configuration)
+            try await body(VolumeStoreConformance { InMemoryVolumes(root: root) })
+            try await body(VolumeStoreConformance { try DirectoryVolumeStore(configuration: configuration) })
+        }
+    }
+
+    @Test func volumesComeAndGo() async throws { try await withVolumes { try await $0.volumesComeAndGo() } }
+    @Test func volumesGrow() async throws { try await withVolumes { try await $0.growthShows() } }
+    @Test func archivesBecomeVolumes() async throws { try await withVolumes { try await $0.archivesBecomeVolumes() } }
+    @Test func otherVolumesArePruned() async throws { try await withVolumes { try await $0.othersArePruned() } }
+    @Test func volumesHaveOverlays() async throws { try await withDisks { try await $0.volumesHaveOverlays() } }
+
     private func withSnapshots(_ body: (SnapshotStoreConformance) async throws -> Void) async throws {
         try await Scratch.with { scratch in
             let (root, configuration) = (

@@ -1,6 +1,6 @@
 /// The body of `POST /instances`.
 ///
-/// `user`, `working_dir`, `tty` and `stdin_open` are this agent's own; the rest are the fields of existing clients. Of those that this agent
+/// `user`, `working_dir`, `tty`, `stdin_open` and `max_vcpus` are this agent's own; the rest are the fields of existing clients. Of those that this agent
 /// does not act on, only values that ask for nothing are accepted.
 public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     public struct Network: Encodable, Sendable, Hashable {
@@ -45,9 +45,19 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
     /// Keep the program's stdin open for whoever attaches.
     public var stdinOpen: Bool?
     public var restartPolicy: RestartPolicyBody?
+    public var volumes: [VolumeMountBody]?
+    /// How much memory it can be given beyond `size` while it runs, as `3GB`.
+    public var hotplugSize: String?
+    /// The most vCPUs that it can be given while it runs; this agent's own.
+    public var maximumVCPUs: Int?
+    /// How fast its disks are, as `100MB/s`.
+    public var diskRate: String?
 
     enum CodingKeys: String, CodingKey {
-        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty
+        case name, image, size, vcpus, env, entrypoint, cmd, user, tags, hypervisor, network, tty, volumes
+        case hotplugSize = "hotplug_size"
+        case maximumVCPUs = "max_vcpus"
+        case diskRate = "disk_io_bps"
         case stdinOpen = "stdin_open"
         case restartPolicy = "restart_policy"
         case overlaySize = "overlay_size"
@@ -77,6 +87,7 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
         tty = try reader.boolean("tty")
         stdinOpen = try reader.boolean("stdin_open")
         restartPolicy = try RestartPolicyBody(optional: reader.object("restart_policy"))
+        volumes = try reader.objects("volumes")?.map { reader throws(FieldError) in try VolumeMountBody(reader) }
         if var inner = try reader.object("network") {
             network = try Network(&inner)
             if var egress = try inner.object("egress") {
@@ -87,18 +98,15 @@ public struct CreateInstanceBody: Encodable, Sendable, Hashable {
             }
             try inner.finish()
         }
-        // The older command line sends its default of 3GB with every request; nothing was hotplugged unless asked for
-        // later, so an instance without it does what that client expects.
-        try reader.notImplemented("hotplug_size") { value in
-            guard case .string(let text) = value else { return value.isNeutral }
-            return text.isEmpty || text == "3GB" || text.allSatisfy { $0 == "0" || $0.isLetter }
-        }
+        hotplugSize = try reader.string("hotplug_size")
+        maximumVCPUs = try reader.integer("max_vcpus")
+        diskRate = try reader.string("disk_io_bps")
         // There are no kernel headers to skip, whatever is asked for.
         try reader.notImplemented("skip_kernel_headers") { if case .boolean = $0 { true } else { false } }
         try reader.notImplemented("auto_standby") { $0.isDisabledObject ?? false }
         try reader.notImplemented("health_check") { Self.member("type", of: $0, isOneOf: ["", "none"]) }
         for name in [
-            "skip_guest_agent", "disk_io_bps", "devices", "gpu", "volumes", "credentials", "snapshot_policy", "ttl",
+            "skip_guest_agent", "devices", "gpu", "credentials", "snapshot_policy", "ttl",
             "expires_at", "platform",
         ] { try reader.notImplemented(name) }
         try reader.finish()

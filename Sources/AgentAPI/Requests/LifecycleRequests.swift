@@ -41,17 +41,28 @@ public struct RestartPolicyBody: Codable, Sendable, Hashable {
 /// The body of `PATCH /instances/{id}`: what is left out stays as it is.
 public struct UpdateInstanceBody: Encodable, Sendable, Hashable {
     public var restartPolicy: RestartPolicyBody?
+    /// This agent's own.
+    public var vcpus: Int?
+    /// As `2GB`; this agent's own.
+    public var size: String?
 
     enum CodingKeys: String, CodingKey {
+        case vcpus, size
         case restartPolicy = "restart_policy"
     }
 
-    public init(restartPolicy: RestartPolicyBody? = nil) { self.restartPolicy = restartPolicy }
+    public init(restartPolicy: RestartPolicyBody? = nil, vcpus: Int? = nil, size: String? = nil) {
+        self.restartPolicy = restartPolicy
+        self.vcpus = vcpus
+        self.size = size
+    }
 
     /// Reads a request.
     public init(_ reader: FieldReader) throws(FieldError) {
         var reader = reader
         restartPolicy = try RestartPolicyBody(optional: reader.object("restart_policy"))
+        vcpus = try reader.integer("vcpus")
+        size = try reader.string("size")
         for name in ["env", "auto_standby", "health_check", "ttl", "expires_at"] { try reader.notImplemented(name) }
         try reader.finish()
     }

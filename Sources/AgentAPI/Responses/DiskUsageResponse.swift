@@ -85,38 +85,70 @@ public struct DiskUsageResponse: Codable, Sendable, Hashable {
         }
     }
 
+    /// One volume.
+    public struct VolumeUsage: Codable, Sendable, Hashable {
+        public var id: String
+        public var name: String
+        public var size: Int
+        public var used: Int
+        public var instances: Int
+
+        enum CodingKeys: String, CodingKey {
+            case instances
+            case id = "volume_id"
+            case name = "volume_name"
+            case size = "size_bytes"
+            case used = "used_bytes"
+        }
+
+        public init(id: String, name: String, size: Int, used: Int, instances: Int) {
+            self.id = id
+            self.name = name
+            self.size = size
+            self.used = used
+            self.instances = instances
+        }
+    }
+
     public var images: Category
     public var downloads: Category
     public var overlays: Category
+    public var volumes: Category
     public var logs: Category
     /// The most that images and downloads may take; nil is without a limit.
     public var imageLimit: Int?
     public var imageList: [ImageUsage]
     public var instanceList: [InstanceUsage]
+    public var volumeList: [VolumeUsage]
 
     enum CodingKeys: String, CodingKey {
-        case images, downloads, overlays, logs
+        case images, downloads, overlays, volumes, logs
         case imageLimit = "image_limit_bytes"
         case imageList = "image_list"
         case instanceList = "instance_list"
+        case volumeList = "volume_list"
     }
 
     public init(
         images: Category,
         downloads: Category,
         overlays: Category,
+        volumes: Category,
         logs: Category,
         imageLimit: Int?,
         imageList: [ImageUsage],
-        instanceList: [InstanceUsage]
+        instanceList: [InstanceUsage],
+        volumeList: [VolumeUsage]
     ) {
         self.images = images
         self.downloads = downloads
         self.overlays = overlays
+        self.volumes = volumes
         self.logs = logs
         self.imageLimit = imageLimit
         self.imageList = imageList
         self.instanceList = instanceList
+        self.volumeList = volumeList
     }
 }
 

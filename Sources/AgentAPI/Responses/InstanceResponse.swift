@@ -50,6 +50,8 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var hypervisor: String?
     /// Whether its memory is on disk.
     public var hasSnapshot: Bool
+    /// nil where it has none.
+    public var volumes: [VolumeMountBody]?
     /// nil where it is not started again.
     public var restartPolicy: RestartPolicyBody?
     /// How often in a row it was started again by its policy.
@@ -64,9 +66,13 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     /// `exited`, `signalled`, `stopped`, `killed`, `startFailed`, `machineDied`, `outOfMemory`, `hostShutdown`.
     public var exitReason: String?
     public var phaseDurations: [String: Int]?
+    /// The most vCPUs that it can be given while it runs; nil where those are all.
+    public var maximumVCPUs: Int?
+    /// As `100MB/s`; nil is without a limit.
+    public var diskRate: String?
 
     enum CodingKeys: String, CodingKey {
-        case id, name, image, state, size, vcpus, env, entrypoint, cmd, user, tags, network, hypervisor, tty
+        case id, name, image, state, size, vcpus, env, entrypoint, cmd, user, tags, network, hypervisor, tty, volumes
         case stdinOpen = "stdin_open"
         case stateError = "state_error"
         case hotplugSize = "hotplug_size"
@@ -83,6 +89,8 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
         case exitMessage = "exit_message"
         case exitReason = "exit_reason"
         case phaseDurations = "phase_durations_ms"
+        case maximumVCPUs = "max_vcpus"
+        case diskRate = "disk_io_bps"
     }
 
     public init(

@@ -16,6 +16,11 @@ public struct InstanceStatsResponse: Codable, Sendable, Hashable {
     public var allocatedMemory: Int
     /// Resident memory by that promised.
     public var memoryUtilization: Double?
+    /// What its disks were asked for; nil where nobody counts it.
+    public var diskReadBytes: Int?
+    public var diskWrittenBytes: Int?
+    public var diskReads: Int?
+    public var diskWrites: Int?
 
     enum CodingKeys: String, CodingKey {
         case instanceID = "instance_id"
@@ -28,6 +33,10 @@ public struct InstanceStatsResponse: Codable, Sendable, Hashable {
         case allocatedVCPUs = "allocated_vcpus"
         case allocatedMemory = "allocated_memory_bytes"
         case memoryUtilization = "memory_utilization_ratio"
+        case diskReadBytes = "disk_read_bytes"
+        case diskWrittenBytes = "disk_write_bytes"
+        case diskReads = "disk_reads"
+        case diskWrites = "disk_writes"
     }
 
     public init(

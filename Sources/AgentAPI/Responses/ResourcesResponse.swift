@@ -43,7 +43,7 @@ public struct ResourcesResponse: Codable, Sendable, Hashable {
         public var overlays: Int
         /// Layers are not kept once an image was made of them.
         public var ociCache = 0
-        public var volumes = 0
+        public var volumes: Int
 
         enum CodingKeys: String, CodingKey {
             case images = "images_bytes"
@@ -52,9 +52,10 @@ public struct ResourcesResponse: Codable, Sendable, Hashable {
             case volumes = "volumes_bytes"
         }
 
-        public init(images: Int, overlays: Int) {
+        public init(images: Int, overlays: Int, volumes: Int) {
             self.images = images
             self.overlays = overlays
+            self.volumes = volumes
         }
     }
 

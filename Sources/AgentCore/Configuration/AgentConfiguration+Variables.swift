@@ -137,6 +137,12 @@ extension AgentConfiguration {
             "Disk space that images may take, pulls under way included; no limit if empty",
             expected: "a size such as 512MB or 10GB (binary units)"
         ) { optional($0) { text in ByteSize(text).flatMap { $0.bytes > 0 ? $0 : nil } } }
+        static let maximumTotalVolumeStorage = ConfigurationVariable<ByteSize?>(
+            "MAX_TOTAL_VOLUME_STORAGE",
+            default: "",
+            "Size that all volumes together may have; no limit if empty",
+            expected: "a size such as 512MB or 10GB (binary units)"
+        ) { optional($0) { text in ByteSize(text).flatMap { $0.bytes > 0 ? $0 : nil } } }
         static let maximumOverlaySize = size(
             "MAX_OVERLAY_SIZE",
             default: "100GB",
@@ -144,6 +150,21 @@ extension AgentConfiguration {
         )
         static let maximumVCPUs = number("MAX_VCPUS_PER_INSTANCE", default: "16", 1...1024, "Most vCPUs of an instance")
         static let maximumMemory = size("MAX_MEMORY_PER_INSTANCE", default: "32GB", "Most memory of an instance")
+        static let totalVCPUs = ConfigurationVariable<Int?>(
+            "MAX_TOTAL_VCPUS",
+            default: "0",
+            "Most vCPUs of all instances that run, together; no limit if 0",
+            expected: "a whole number from 0 to 1000000"
+        ) { text in
+            guard let count = Int(text), (0...1_000_000).contains(count) else { return nil }
+            return .some(count == 0 ? nil : count)
+        }
+        static let totalMemory = ConfigurationVariable<ByteSize?>(
+            "MAX_TOTAL_MEMORY",
+            default: "",
+            "Most memory of all instances that run, together; no limit if empty",
+            expected: "a size such as 512MB or 10GB (binary units)"
+        ) { optional($0) { text in ByteSize(text).flatMap { $0.bytes > 0 ? $0 : nil } } }
         static let bootTimeout = ConfigurationVariable(
             "BOOT_TIMEOUT",
             default: "2m",
@@ -320,8 +341,10 @@ extension AgentConfiguration {
             Description(Variables.initrd), Description(Variables.qemu),
             Description(Variables.cloudHypervisors), Description(Variables.maximumConcurrentBuilds),
             Description(Variables.maximumImageStorage), Description(Variables.maximumOverlaySize),
+            Description(Variables.maximumTotalVolumeStorage),
             Description(Variables.maximumVCPUs),
-            Description(Variables.maximumMemory), Description(Variables.bootTimeout),
+            Description(Variables.maximumMemory), Description(Variables.totalVCPUs),
+            Description(Variables.totalMemory), Description(Variables.bootTimeout),
             Description(Variables.insecureRegistries), Description(Variables.registryAuthorities),
             Description(Variables.dockerConfigDirectory), Description(Variables.registryMirrors),
             Description(Variables.httpProxy), Description(Variables.httpsProxy),

@@ -61,8 +61,13 @@ public struct AgentConfiguration: Sendable {
     public var maximumConcurrentBuilds: Int
     public var maximumImageStorage: ByteSize?
     public var maximumOverlaySize: ByteSize
+    public var maximumTotalVolumeStorage: ByteSize?
     public var maximumVCPUs: Int
     public var maximumMemory: ByteSize
+    /// vCPUs of all instances that run, together; nil is no limit.
+    public var totalVCPUs: Int?
+    /// Memory of all instances that run, together; nil is no limit.
+    public var totalMemory: ByteSize?
     public var bootTimeout: Duration
     public var insecureRegistries: [String]
     public var registryAuthorities: FilePath?
@@ -105,8 +110,11 @@ public struct AgentConfiguration: Sendable {
         let maximumConcurrentBuilds = reader.read(Variables.maximumConcurrentBuilds)
         let maximumImageStorage = reader.read(Variables.maximumImageStorage)
         let maximumOverlaySize = reader.read(Variables.maximumOverlaySize)
+        let maximumTotalVolumeStorage = reader.read(Variables.maximumTotalVolumeStorage)
         let maximumVCPUs = reader.read(Variables.maximumVCPUs)
         let maximumMemory = reader.read(Variables.maximumMemory)
+        let totalVCPUs = reader.read(Variables.totalVCPUs)
+        let totalMemory = reader.read(Variables.totalMemory)
         let bootTimeout = reader.read(Variables.bootTimeout)
         let insecureRegistries = reader.read(Variables.insecureRegistries)
         let registryAuthorities = reader.read(Variables.registryAuthorities)
@@ -124,7 +132,7 @@ public struct AgentConfiguration: Sendable {
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu, let cloudHypervisors,
             let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
-            let maximumMemory, let bootTimeout,
+            let maximumTotalVolumeStorage, let maximumMemory, let totalVCPUs, let totalMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let registryMirrors,
             let httpProxy, let httpsProxy, let proxyExceptions, let logLevel,
             let logMaximumSize, let logMaximumFiles
@@ -156,8 +164,11 @@ public struct AgentConfiguration: Sendable {
         self.maximumConcurrentBuilds = maximumConcurrentBuilds
         self.maximumImageStorage = maximumImageStorage
         self.maximumOverlaySize = maximumOverlaySize
+        self.maximumTotalVolumeStorage = maximumTotalVolumeStorage
         self.maximumVCPUs = maximumVCPUs
         self.maximumMemory = maximumMemory
+        self.totalVCPUs = totalVCPUs
+        self.totalMemory = totalMemory
         self.bootTimeout = bootTimeout
         self.insecureRegistries = insecureRegistries
         self.registryAuthorities = registryAuthorities

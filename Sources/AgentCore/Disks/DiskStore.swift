@@ -8,6 +8,19 @@ public protocol DiskStore: Sendable {
     /// - Throws: ``AgentError`` `storageFull` if the host's disk is full; nothing is left then.
     func createOverlay(for instance: InstanceID, size: ByteSize) async throws -> FilePath
 
+    /// Makes the disk that takes what an instance writes to a volume that it has read-only, as its overlay.
+    ///
+    /// - Returns: Its path, which is the same each time.
+    func createOverlay(for instance: InstanceID, over volume: VolumeID, size: ByteSize) async throws -> FilePath
+
+    /// What tells whether such a disk was written to meanwhile.
+    ///
+    /// - Throws: ``AgentError`` `invalidState` `disk_missing` if there is none.
+    func fingerprint(of instance: InstanceID, over volume: VolumeID) async throws -> DiskFingerprint
+
+    /// Removes such a disk. Idempotent.
+    func removeOverlay(of instance: InstanceID, over volume: VolumeID) async throws
+
     /// Writes an instance's configuration disk anew: `contents` first, zeros up to whole sectors after it.
     ///
     /// - Returns: Its path, which is the same each time.

@@ -8,6 +8,12 @@ public struct EventDraft: Sendable, Hashable, Codable {
         case instanceDeleted = "instance.deleted"
         case snapshotCreated = "snapshot.created"
         case snapshotDeleted = "snapshot.deleted"
+        case volumeCreated = "volume.created"
+        case volumeGrown = "volume.grown"
+        case volumeDeleted = "volume.deleted"
+        /// An instance that ran was given a volume.
+        case volumeAttached = "volume.attached"
+        case volumeDetached = "volume.detached"
         case imageStatus = "image.status"
         case imageDeleted = "image.deleted"
         /// The host's network broke, or is right again.
@@ -16,7 +22,7 @@ public struct EventDraft: Sendable, Hashable, Codable {
 
     public var time: Date
     public var kind: Kind
-    /// An instance's or a snapshot's id, an image's name, or a network's id.
+    /// An instance's, a snapshot's or a volume's id, an image's name, or a network's id.
     public var subject: String
     /// More about it: `state`, `reason`, `exit_code`.
     public var attributes: [String: String]

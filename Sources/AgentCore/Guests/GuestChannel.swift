@@ -38,6 +38,17 @@ public protocol GuestChannel: Sendable {
     ///   asked could not be done in the guest.
     func wakeUp(_ news: GuestWakeUp) async throws
 
+    /// Mounts a volume whose disk was plugged in; waits until the guest sees it. One that is mounted already is left so.
+    ///
+    /// - Throws: `notSupported` if the guest is too old to know of it; `invalidState` if the guest could not do it, with
+    ///   its reason, and nothing is mounted; `unavailable` if the connection is lost: nobody knows then.
+    func mount(_ volume: GuestVolume) async throws
+
+    /// Unmounts a volume, whose disk can be taken out then; one that is not mounted is no error.
+    ///
+    /// - Throws: As ``mount(_:)``; `invalidState` if somebody in the guest uses it, naming them, and it stays mounted.
+    func unmount(_ volume: GuestVolume) async throws
+
     /// Tells a guest whose memory is a copy of another's who it is from now on. Idempotent.
     ///
     /// - Throws: `notSupported` if the guest is too old to know of it, `unavailable` if the connection is lost or what was

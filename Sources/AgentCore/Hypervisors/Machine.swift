@@ -91,15 +91,25 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         ///
         /// A machine that is taken up from a snapshot has it in the same place.
         public var slot: Int?
-        /// Bytes a second, of reads and of writes alike; nil is no limit.
+        /// Bytes a second, of reads and of writes together; nil is no limit.
         public var rateLimit: ByteSize?
+        /// Disks of one group, which have the same limit, share it; nil has its limit for itself.
+        public var rateGroup: String?
 
-        public init(serial: String, path: FilePath, readOnly: Bool, slot: Int? = nil, rateLimit: ByteSize? = nil) {
+        public init(
+            serial: String,
+            path: FilePath,
+            readOnly: Bool,
+            slot: Int? = nil,
+            rateLimit: ByteSize? = nil,
+            rateGroup: String? = nil
+        ) {
             self.serial = serial
             self.path = path
             self.readOnly = readOnly
             self.slot = slot
             self.rateLimit = rateLimit
+            self.rateGroup = rateGroup
         }
     }
 
@@ -131,6 +141,8 @@ public struct MachineDescription: Sendable, Hashable, Codable {
     public var largestSize: MachineSize?
     /// What it was resized to since, by ``VirtualMachine/resize(to:)``; nil if it never was.
     public var resized: MachineSize?
+    /// As it is now.
+    public var currentSize: MachineSize { resized ?? size }
     /// An ELF image with a PVH entry, or a bzImage.
     public var kernel: FilePath
     public var initrd: FilePath
@@ -229,17 +241,21 @@ public struct MachineCounters: Sendable, Hashable {
     public var virtualMemory: ByteSize
     /// What its disks were asked for; nil where the VMM does not count it.
     public var disks: DiskCounters?
+    /// The size that the VMM gives it now, whatever was asked for; nil where it cannot be resized.
+    public var size: MachineSize?
 
     public init(
         cpuTime: Duration,
         residentMemory: ByteSize,
         virtualMemory: ByteSize,
-        disks: DiskCounters? = nil
+        disks: DiskCounters? = nil,
+        size: MachineSize? = nil
     ) {
         self.cpuTime = cpuTime
         self.residentMemory = residentMemory
         self.virtualMemory = virtualMemory
         self.disks = disks
+        self.size = size
     }
 }
 

@@ -51,6 +51,7 @@ extension GuestConfiguration {
             rootDisk: DiskSerial.root,
             overlayDisk: DiskSerial.overlay,
             network: Self.network(of: instance, on: network),
+            volumes: instance.specification.volumes.map(\.guestVolume),
             // Small beside the smallest guest (128 MiB), and some seconds of a busy log.
             outputBufferSize: 1 << 20
         )

@@ -55,6 +55,14 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
     @FalseIfAbsent public var openStandardInput: Bool
     /// When it is started again after its end; nil, as in what an older release wrote, is never.
     public var restartPolicy: RestartPolicy?
+    /// The most vCPUs that it can be given while it runs; nil, and anything less than ``vcpus``, is no more than those.
+    public var largestVCPUs: Int?
+    /// As ``largestVCPUs``.
+    public var largestMemory: ByteSize?
+    /// Bytes a second that its root and overlay disks are read and written with, together; nil is no limit.
+    public var diskRate: ByteSize?
+    /// Its volumes; what is plugged in while it runs is among them from then on.
+    public var volumes: [VolumeMount]
 
     public init(
         name: InstanceName,
@@ -75,7 +83,11 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         publishedPorts: [PublishedPort] = [],
         terminal: Bool = false,
         openStandardInput: Bool = false,
-        restartPolicy: RestartPolicy? = nil
+        restartPolicy: RestartPolicy? = nil,
+        largestVCPUs: Int? = nil,
+        largestMemory: ByteSize? = nil,
+        diskRate: ByteSize? = nil,
+        volumes: [VolumeMount] = []
     ) {
         self.name = name
         self.image = image
@@ -96,6 +108,10 @@ public struct InstanceSpecification: Sendable, Hashable, Codable {
         self.terminal = terminal
         self.openStandardInput = openStandardInput
         self.restartPolicy = restartPolicy
+        self.largestVCPUs = largestVCPUs
+        self.largestMemory = largestMemory
+        self.diskRate = diskRate
+        self.volumes = volumes
     }
 }
 
@@ -159,6 +175,10 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var machine: MachineRecord?
     /// What the machine that runs was made as; nil when none runs.
     public var description: MachineDescription?
+    /// The size that its machine is being given; nil while it is given none.
+    public var resizing: MachineSize?
+    /// A volume that is on its way into its machine, or out of it; nil otherwise.
+    public var volumeChange: InstanceVolumeChange?
     /// Where the output of this boot begins, as the guest counts it, if it was not booted but taken up from a snapshot.
     public var outputStart: UInt64?
     /// Its memory on disk, in Standby and on the way there and back; nil otherwise.

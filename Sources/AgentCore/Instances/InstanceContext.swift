@@ -7,9 +7,11 @@ struct InstanceContext: Sendable {
     let changes: DirectoryChanges
     let store: any StateStore
     let directory: InstanceDirectory
+    let admission: InstanceAdmission
     let images: ImagesService
     let imageStore: any ImageStore
     let disks: any DiskStore
+    let volumes: VolumesService
     let snapshots: any SnapshotStore
     let catalog: SnapshotCatalog
     let logs: any InstanceLogs

@@ -62,6 +62,7 @@ extension InstanceController {
     ) async throws -> (SavedMemory, [SnapshotManifest.File]) {
         try await requireSavable(machine)
         try requireForkable(features: instance.guestFeatures, disks: instance.description?.disks ?? [])
+        try await requireSettledVolumes()
         let directory = try await context.snapshots.begin(snapshot)
         let memory = try await whileStandingStill(machine) {
             let memory = try await writeMemory(of: machine, to: directory)
@@ -79,7 +80,7 @@ extension InstanceController {
             throw AgentError(.internal, "instance '\(instance.name)' is in Standby without a memory")
         }
         let manifest = try await context.snapshots.manifest(of: standby.snapshot)
-        try requireFit(manifest, try await context.disks.fingerprint(of: id))
+        try requireFit(manifest, try await diskStates())
         let origin = try await share(manifest, of: standby.snapshot, with: snapshot)
         try await context.disks.copyOverlay(of: id, for: copy)
         return origin
@@ -112,7 +113,7 @@ extension InstanceController {
     private func take(_ origin: ForkOrigin, in snapshot: SnapshotID) async throws {
         guard let memory = origin.memory else { return try await apply(.forked(nil, nil)) }
         let own = try await own(memory)
-        try await commit(snapshot, own, try await context.disks.fingerprint(of: id), sharing: origin.shared)
+        try await commit(snapshot, own, try await diskStates(), sharing: origin.shared)
         try await apply(.forked(InstanceStandby(snapshot: snapshot, createdAt: context.time.now()), own))
     }
 
@@ -158,6 +159,8 @@ extension InstanceController {
         let directory = try await context.snapshots.verify(source.id)
         var origin = ForkOrigin(target: target)
         if source.kind == .standby, target != .stopped {
+            // The guest in it has the volumes mounted as they were.
+            try requireFit(manifest, try await volumeStates())
             let (memory, shared) = try await share(manifest, of: source.id, with: snapshot)
             (origin.memory, origin.shared) = (memory, shared)
             origin.memory?.takeOrigin(source.instance, memory.machine.card?.mac)
@@ -194,7 +197,7 @@ extension InstanceController {
                     + "disk alone, with target_state Stopped, or start the instance anew first"
             )
         }
-        if let other = disks.first(where: { !GuestConfiguration.DiskSerial.own.contains($0.serial) }) {
+        if let other = disks.first(where: { !$0.readOnly && !GuestConfiguration.DiskSerial.own.contains($0.serial) }) {
             throw AgentError(
                 .notSupported,
                 code: "disk_not_forkable",

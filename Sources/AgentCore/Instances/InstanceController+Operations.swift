@@ -30,6 +30,19 @@ extension InstanceController {
     /// - Parameter request: nil if it is the restart policy that starts it.
     /// - Throws: What the start failed of; `invalidState` if the state does not allow one.
     func start(_ request: StartInstanceRequest?) async throws {
+        do {
+            try await context.admission.admitting(instance, instance.specification.size) {
+                try await startAdmitted(request)
+            }
+        } catch let error as AgentError where request == nil && error.code == InstanceAdmission.refusal {
+            // Its policy tries again.
+            try await apply(.restartRequested)
+            await observe(.startFailed(error.description))
+            throw error
+        }
+    }
+
+    private func startAdmitted(_ request: StartInstanceRequest?) async throws {
         isHostGoing = false
         if instance.state == .shutdown {
             _ = try await wait(within: Self.powerOffDeadline) { $0.state != .shutdown }
@@ -87,8 +100,9 @@ extension InstanceController {
                 "the root disk of image '\(asked.image)' is not there; pull it again"
             )
         }
-        let (driver, _) = try await context.hypervisors.select(asked.hypervisor)
+        let (driver, information) = try await context.hypervisors.select(asked.hypervisor)
         let overlay = try await context.disks.createOverlay(for: id, size: asked.overlaySize)
+        let volumes = try await volumeDisks(of: asked)
         endPhase(.disks)
         let endpoint = instance.endpoint
         if let endpoint { try await attach(endpoint) }
@@ -104,15 +118,16 @@ extension InstanceController {
         let configurationDisk = try await context.disks.writeConfigurationDisk(for: id, contents: Array(contents))
         let description = MachineDescription(
             instance: id,
-            size: MachineSize(vcpus: asked.vcpus, memory: asked.memory),
+            size: asked.size,
+            largestSize: information.capabilities.resize && asked.largestSize != asked.size ? asked.largestSize : nil,
             kernel: context.configuration.kernel,
             initrd: context.configuration.initrd,
             kernelArguments: [],
             disks: [
-                .init(serial: GuestConfiguration.DiskSerial.root, path: root.path, readOnly: true),
-                .init(serial: GuestConfiguration.DiskSerial.overlay, path: overlay, readOnly: false),
+                asked.limited(.init(serial: GuestConfiguration.DiskSerial.root, path: root.path, readOnly: true)),
+                asked.limited(.init(serial: GuestConfiguration.DiskSerial.overlay, path: overlay, readOnly: false)),
                 .init(serial: GuestConfiguration.DiskSerial.configuration, path: configurationDisk, readOnly: true),
-            ],
+            ] + volumes,
             card: endpoint.map { endpoint in
                 .init(
                     tap: endpoint.attachment.tap,
@@ -213,6 +228,8 @@ extension InstanceController {
     func finishRun() async {
         let gone = await removeLeftovers()
         await observe(.cleanedUp, with: gone)
+        // What was on its way into the machine, or out of it, is where the specification says.
+        context.volumes.catalog.settle(id, on: instance.specification.volumes)
     }
 
     // MARK: Stop
@@ -326,6 +343,7 @@ extension InstanceController {
             [.removeInstance(id)] + resources.map(StateChange.forgetResource) + [.appendEvent(event)]
         )
         context.network.release(id, instance.specification)
+        context.volumes.catalog.settle(id, on: [])
         context.directory.remove(id)
         logger.info("instance deleted")
     }

@@ -29,9 +29,4 @@ extension InstanceController {
             logger.warning("restart failed", metadata: ["error": "\(error)"])
         }
     }
-
-    /// Changes what may be changed in any state.
-    func update(_ request: UpdateInstanceRequest, _ policy: RestartPolicy?) async throws {
-        if request.restartPolicy != nil { try await apply(.policyChanged(policy)) }
-    }
 }

@@ -177,6 +177,7 @@ extension InstanceController {
                 self.channel = channel
                 failures = 0
                 await observe(.guestAnswered(after: ContinuousClock.now - began))
+                settleVolumeChangeSoon()
                 let answered = ContinuousClock.now
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await self.recordOutput(of: channel, boot: boot) }

@@ -61,28 +61,29 @@ extension InstanceController {
         as snapshot: SnapshotID
     ) async throws {
         try await requireSavable(machine)
-        let (memory, overlay) = try await whileStandingStill(machine) {
+        try await requireSettledVolumes()
+        let (memory, disks) = try await whileStandingStill(machine) {
             let memory = try await writeMemory(of: machine, to: directory)
             try await copyOverlay(to: directory)
-            return (memory, try await context.disks.fingerprint(of: id))
+            return (memory, try await diskStates())
         }
         // The checksums need no machine that waits for them.
-        try await commit(snapshot, memory, overlay)
+        try await commit(snapshot, memory, disks)
     }
 
     /// What lies on disk already.
     private func keepAtRest(in directory: SnapshotDirectory, as snapshot: SnapshotID) async throws {
-        let overlay = try await context.disks.fingerprint(of: id)
+        let disks = try await diskStates()
         var memory: SavedMemory?
         var shared: [SnapshotManifest.File] = []
         if let standby = instance.standby {
             let manifest = try await context.snapshots.manifest(of: standby.snapshot)
-            try requireFit(manifest, overlay)
+            try requireFit(manifest, disks)
             shared = try await context.snapshots.share(standby.snapshot, with: snapshot)
             memory = manifest.memory
         }
         try await copyOverlay(to: directory)
-        try await commit(snapshot, memory, overlay, sharing: shared)
+        try await commit(snapshot, memory, disks, sharing: shared)
     }
 
     private func copyOverlay(to directory: SnapshotDirectory) async throws {
@@ -112,7 +113,10 @@ extension InstanceController {
             throw instance.refusal("brought back to a snapshot", "Stopped or Standby")
         }
         let manifest = try await context.snapshots.manifest(of: snapshot.id)
-        if snapshot.kind == .standby { _ = try await checked(manifest) }
+        if snapshot.kind == .standby {
+            _ = try await checked(manifest)
+            try requireFit(manifest, try await volumeStates())
+        }
         let directory = try await context.snapshots.verify(snapshot.id)
 
         let id = SnapshotID.random()
@@ -130,8 +134,7 @@ extension InstanceController {
             )
             var standby: InstanceStandby?
             if let memory = manifest.memory {
-                let overlay = try await context.disks.fingerprint(of: self.id)
-                try await commit(id, memory, overlay, sharing: shared)
+                try await commit(id, memory, try await diskStates(), sharing: shared)
                 standby = InstanceStandby(snapshot: id, createdAt: manifest.createdAt)
             }
             let memory = manifest.memory

@@ -26,6 +26,7 @@ extension InstanceController {
             throw instance.refusal("put on standby", "Running or Paused")
         }
         try await requireSavable(run.machine)
+        try await requireSettledVolumes()
         let ran = instance.state == .running
         let former = instance.standby
         let id = SnapshotID.random()
@@ -47,7 +48,7 @@ extension InstanceController {
     private func save(_ machine: any VirtualMachine, as id: SnapshotID) async throws {
         let directory = try await context.snapshots.begin(id)
         let memory = try await writeMemory(of: machine, to: directory)
-        try await commit(id, memory, try await context.disks.fingerprint(of: self.id))
+        try await commit(id, memory, try await diskStates())
     }
 
     /// Whether a machine can be saved at all.
@@ -66,14 +67,15 @@ extension InstanceController {
     func commit(
         _ snapshot: SnapshotID,
         _ memory: SavedMemory?,
-        _ overlay: DiskFingerprint,
+        _ disks: DiskStates,
         sharing shared: [SnapshotManifest.File] = []
     ) async throws {
         let manifest = SnapshotManifest(
             instance: id,
             createdAt: context.time.now(),
             memory: memory,
-            overlay: overlay,
+            overlay: disks.overlay,
+            volumes: disks.volumes,
             files: shared
         )
         try await context.snapshots.commit(snapshot, manifest)
@@ -86,8 +88,14 @@ extension InstanceController {
             clock: context.time.clock,
             "saving the memory of instance '\(instance.name)'"
         ) { try await machine.snapshot(to: directory) }
-        guard let description = instance.description else {
+        guard var description = instance.description else {
             throw AgentError(.internal, "nothing is stored of the machine of instance '\(instance.name)'")
+        }
+        // Measured: it is taken up with as many vCPUs as were saved, or not at all.
+        if description.largestSize != nil, let size = try await machine.counters().size,
+            size != description.currentSize
+        {
+            description.resized = size
         }
         let logged = try await context.logs.outputPosition(of: id, boot: instance.boots)
         return SavedMemory(
@@ -123,6 +131,19 @@ extension InstanceController {
         }
         let (memory, driver) = try await checked(standby)
         try requirePlace()
+        try await context.admission.admitting(instance, memory.machine.currentSize) {
+            try await restore(memory, of: standby, by: driver)
+        }
+        guard channel == nil else { return }
+        // Cancelled, the only error there is: it runs, and what overtakes this has its own turn.
+        try? await awaitChannel(within: Self.answerDeadline)
+    }
+
+    private func restore(
+        _ memory: SavedMemory,
+        of standby: InstanceStandby,
+        by driver: any HypervisorDriver
+    ) async throws {
         let resources = [machineResource] + (instance.endpoint.map { [$0.resource] } ?? [])
         try await apply(.restoreRequested, with: resources.map(StateChange.recordResource))
         do {
@@ -138,9 +159,6 @@ extension InstanceController {
             throw error is CancellationError ? error : failure
         }
         await giveUpStandby(standby)
-        guard channel == nil else { return }
-        // Cancelled, the only error there is: it runs, and what overtakes this has its own turn.
-        try? await awaitChannel(within: Self.answerDeadline)
     }
 
     /// Its guest's address is in its memory: another one would leave it without a network, and nobody would say why.
@@ -160,13 +178,24 @@ extension InstanceController {
     private func checked(_ standby: InstanceStandby) async throws -> (SavedMemory, any HypervisorDriver) {
         let manifest = try await context.snapshots.manifest(of: standby.snapshot)
         let (memory, driver) = try await checked(manifest)
-        try requireFit(manifest, try await context.disks.fingerprint(of: id))
+        try requireFit(manifest, try await diskStates())
         return (memory, driver)
     }
 
-    /// Whether a memory goes with a disk as it is now.
-    func requireFit(_ manifest: SnapshotManifest, _ overlay: DiskFingerprint) throws(AgentError) {
-        guard overlay != manifest.overlay else { return }
+    /// What the disks that it writes to, or others may, look like while it stands still.
+    struct DiskStates: Hashable {
+        var overlay: DiskFingerprint
+        var volumes: [SnapshotManifest.VolumeState]
+    }
+
+    func diskStates() async throws -> DiskStates {
+        DiskStates(overlay: try await context.disks.fingerprint(of: id), volumes: try await volumeStates())
+    }
+
+    /// Whether a memory goes with the disks as they are now.
+    func requireFit(_ manifest: SnapshotManifest, _ disks: DiskStates) throws(AgentError) {
+        try requireFit(manifest, disks.volumes)
+        guard disks.overlay != manifest.overlay else { return }
         throw AgentError(
             .invalidState,
             code: "snapshot_disk_mismatch",
@@ -238,7 +267,8 @@ extension InstanceController {
         guard let standby = instance.standby, instance.desired != .standby, instance.desired != .deleted else { return }
         do {
             let manifest = try await context.snapshots.manifest(of: standby.snapshot)
-            if try await context.disks.fingerprint(of: id) == manifest.overlay { return }
+            let former = DiskStates(overlay: manifest.overlay, volumes: manifest.volumes ?? [])
+            if try await diskStates() == former { return }
         } catch {
             logger.error("saved memory not readable", metadata: ["error": "\(error)"])
         }

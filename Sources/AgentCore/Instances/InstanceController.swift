@@ -42,6 +42,8 @@ actor InstanceController {
     var restartTimer: Task<Void, Never>?
     /// Attaching and detaching, one after the other.
     let connecting = FairSemaphore(width: 1)
+    /// Whether the agent stops: what is under way is left to its next life.
+    private(set) var isLetGo = false
     /// Whether the last detach failed.
     var isStillAttached = false
 
@@ -212,6 +214,7 @@ actor InstanceController {
 
     /// Ends the watch over the machine without touching the machine: the agent stops, the VM does not.
     func letGo() async {
+        isLetGo = true
         restartTimer?.cancel()
         for operation in operations.values { operation.task.cancel() }
         for operation in operations.values { _ = await operation.task.result }

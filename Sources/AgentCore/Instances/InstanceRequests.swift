@@ -30,6 +30,14 @@ public struct CreateInstanceRequest: Sendable, Hashable {
     public var publishedPorts: [PublishedPort] = []
     /// When it is started again after its end.
     public var restartPolicy = RestartPolicy(mode: .never)
+    /// The most vCPUs that it can be given while it runs; nil means no more than it starts with.
+    public var maximumVCPUs: Int?
+    /// How much memory it can be given beyond ``memory`` while it runs; nil means none.
+    public var memoryRoom: ByteSize?
+    /// Bytes a second of its disks; nil means no limit.
+    public var diskRate: ByteSize?
+    /// Each must be there, and free for it.
+    public var volumes: [VolumeMountRequest] = []
 
     public init(name: InstanceName, image: ImageReference) {
         self.name = name
@@ -37,11 +45,20 @@ public struct CreateInstanceRequest: Sendable, Hashable {
     }
 }
 
-/// What may be changed of an instance in any state; nil leaves it as it is.
+/// What may be changed of an instance; nil leaves it as it is.
 public struct UpdateInstanceRequest: Sendable, Hashable {
+    /// In any state.
     public var restartPolicy: RestartPolicy?
+    /// Of one that is Running, at once; of one that is Stopped, from its next start on.
+    public var vcpus: Int?
+    /// As ``vcpus``.
+    public var memory: ByteSize?
 
-    public init(restartPolicy: RestartPolicy? = nil) { self.restartPolicy = restartPolicy }
+    public init(restartPolicy: RestartPolicy? = nil, vcpus: Int? = nil, memory: ByteSize? = nil) {
+        self.restartPolicy = restartPolicy
+        self.vcpus = vcpus
+        self.memory = memory
+    }
 }
 
 /// What a start may change of an instance; nil leaves it as it was.

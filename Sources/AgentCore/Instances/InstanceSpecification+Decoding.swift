@@ -5,6 +5,10 @@ extension KeyedDecodingContainer {
         try decodeIfPresent(type, forKey: key) ?? BandwidthLimits()
     }
 
+    func decode(_ type: [VolumeMount].Type, forKey key: Key) throws -> [VolumeMount] {
+        try decodeIfPresent(type, forKey: key) ?? []
+    }
+
     func decode(_ type: [PublishedPort].Type, forKey key: Key) throws -> [PublishedPort] {
         try decodeIfPresent(type, forKey: key) ?? []
     }

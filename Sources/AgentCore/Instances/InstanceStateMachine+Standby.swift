@@ -38,6 +38,8 @@ extension InstanceStateMachine {
         case .restored(let record, let description):
             guard instance.state == .standby else { return }
             instance.description = description
+            // Of a snapshot, it may be another one than it had since.
+            instance.specification.size = description.currentSize
             instance.state = .paused
             instance.machine = record
             instance.hypervisor = record.hypervisor

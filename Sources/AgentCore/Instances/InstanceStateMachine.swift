@@ -46,8 +46,20 @@ public enum InstanceTransition: Sendable, Hashable {
     case restoreFailed(String)
     /// Its saved memory does not go with its disks any more, since it runs on or was given up.
     case standbyForgotten
+    /// It is to have another size.
+    case resizeRequested(MachineSize)
+    /// Its machine has this size, whatever was asked for.
+    case resized(MachineSize)
     /// Its restart policy is another one.
     case policyChanged(RestartPolicy?)
+    /// A volume is about to be plugged into its machine, or out of it.
+    case volumeChangeBegan(InstanceVolumeChange)
+    /// That was done.
+    case volumeChangeDone
+    /// That was not done, and all is as before.
+    case volumeChangeGivenUp
+    /// It has other volumes from its next start on.
+    case volumesChanged([VolumeMount])
     /// Its policy starts it again.
     case restartRequested
     /// The VMM's process is gone.
@@ -118,9 +130,12 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .pauseRequested, .resumeRequested, .saved, .broughtBack, .forked, .restoreRequested, .restored,
             .restoreFailed, .standbyForgotten:
             try applyStandby(transition, at: time)
+        case .resizeRequested(let size): try requestResize(to: size)
+        case .resized(let size): resized(to: size)
         case .policyChanged(let policy):
             instance.specification.restartPolicy = policy
             if policy == nil { forgetRestart() }
+        case .volumeChangeBegan, .volumeChangeDone, .volumeChangeGivenUp, .volumesChanged: try applyVolumes(transition)
         case .restartRequested: try requestRestart()
         case .machineExited(let exit): machineExited(exit)
         case .cleanedUp:
@@ -129,6 +144,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .hostRebooted:
             guard instance.machine != nil || instance.state == .created else { return }
             instance.description = nil
+            instance.volumeChange = nil
             guard instance.standby == nil else {
                 instance.machine = nil
                 return end(at: time)
@@ -212,6 +228,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
         guard instance.machine != nil else { return }
         instance.machine = nil
         instance.description = nil
+        instance.volumeChange = nil
         instance.state = .shutdown
         guard instance.standby == nil else {
             killing = nil
@@ -233,6 +250,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
 
     /// Nothing of a run is left.
     private mutating func end(at time: Date) {
+        instance.resizing = nil
         guard instance.standby == nil else {
             instance.state = .standby
             if instance.desired != .deleted { instance.desired = .standby }

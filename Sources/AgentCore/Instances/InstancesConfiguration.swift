@@ -14,6 +14,10 @@ public struct InstancesConfiguration: Sendable {
     public var maximumOverlaySize: ByteSize
     /// From the VMM's start to the guest's report that the program runs.
     public var bootTimeout: Duration
+    /// vCPUs of all instances that run, together; nil is no limit.
+    public var totalVCPUs: Int?
+    /// Memory of all instances that run, together; nil is no limit.
+    public var totalMemory: ByteSize?
 
     public init(
         runtimeDirectory: FilePath,
@@ -23,7 +27,9 @@ public struct InstancesConfiguration: Sendable {
         maximumVCPUs: Int,
         maximumMemory: ByteSize,
         maximumOverlaySize: ByteSize,
-        bootTimeout: Duration
+        bootTimeout: Duration,
+        totalVCPUs: Int? = nil,
+        totalMemory: ByteSize? = nil
     ) {
         self.runtimeDirectory = runtimeDirectory
         self.kernel = kernel
@@ -33,5 +39,7 @@ public struct InstancesConfiguration: Sendable {
         self.maximumMemory = maximumMemory
         self.maximumOverlaySize = maximumOverlaySize
         self.bootTimeout = bootTimeout
+        self.totalVCPUs = totalVCPUs
+        self.totalMemory = totalMemory
     }
 }

@@ -15,7 +15,7 @@ extension InstancesService {
     /// - Returns: The new instance in its target state; one that is started from its disk is Initializing, or beyond.
     /// - Throws: `invalidState` if the source is in no state for it, or Running and the request does not allow that;
     ///   `invalidArgument` `invalid_target_state`; `notSupported` `guest_too_old`, `disk_not_forkable` or
-    ///   `snapshot_not_supported`; what ``create(_:)`` says of a name, a port or an address; what ``restore(_:)`` and
+    ///   `snapshot_not_supported`; `invalidState` `volumes_not_forkable` if the source writes to a volume; what ``create(_:)`` says of a name, a port or an address; what ``restore(_:)`` and
     ///   ``start(_:_:)`` say. Nothing is left of a fork that failed.
     public func fork(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {
         let source = try controller(reference)
@@ -79,6 +79,15 @@ extension InstancesService {
         _ source: InstanceSpecification,
         _ request: ForkInstanceRequest
     ) throws(AgentError) -> InstanceSpecification {
+        // One that somebody writes to cannot be mounted twice, and a copy of it would be a volume that nobody asked for.
+        if let volume = source.volumes.first(where: { !$0.readOnly || $0.overlaySize != nil }) {
+            throw AgentError(
+                .invalidState,
+                code: "volumes_not_forkable",
+                "instance '\(source.name)' writes to volume \(volume.volume) on \(volume.path), which a fork cannot have "
+                    + "too: detach it first"
+            )
+        }
         var create = CreateInstanceRequest(name: request.name, image: try ImageReference(source.image))
         create.networkEnabled = source.networkEnabled
         create.publishedPorts = request.publishedPorts

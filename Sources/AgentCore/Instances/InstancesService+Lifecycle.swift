@@ -37,11 +37,18 @@ extension InstancesService {
         try await perform(.restore, on: reference) { try await $0.restore() }
     }
 
-    /// Changes what may be changed of an instance in any state.
+    /// Changes what may be changed of an instance.
     ///
-    /// - Throws: `invalidArgument` `invalid_restart_policy`.
+    /// Another size of one that is Running has been taken on by its VMM when this returns; its guest may take a while to
+    /// give memory back. That of one that is Stopped holds from its next start on.
+    ///
+    /// - Throws: `invalidArgument` with the field's code; for a size `quotaExceeded`, `invalidState` in other states, and
+    ///   with `no_room` beyond what the machine was started with room for, `notSupported` `resize_not_supported`,
+    ///   `timeout` if its guest does not let go of a vCPU.
     public func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance {
         let policy = try request.restartPolicy.flatMap { asked throws(AgentError) in try restartPolicy(asked) }
+        if let count = request.vcpus { _ = try vcpus(count) }
+        if let size = request.memory { _ = try memory(size) }
         return try await perform(.update, on: reference) { try await $0.update(request, policy) }
     }
 

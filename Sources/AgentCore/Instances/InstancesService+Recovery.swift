@@ -143,6 +143,7 @@ extension InstanceController {
             } else if stoodStill {
                 await noteStandstill(.paused)
             }
+            await settleSize(of: machine)
         case .paused, .deleted: break
         }
     }

@@ -24,7 +24,7 @@ extension InstancesService {
                 "image '\(image.name)' is \(image.status.rawValue)\(why)"
             )
         }
-        let specification = InstanceSpecification(
+        var specification = InstanceSpecification(
             name: request.name,
             image: image.name,
             imageDigest: image.digest,
@@ -43,8 +43,11 @@ extension InstancesService {
             publishedPorts: try publishedPorts(request),
             terminal: request.terminal,
             openStandardInput: request.openStandardInput,
-            restartPolicy: try restartPolicy(request.restartPolicy)
+            restartPolicy: try restartPolicy(request.restartPolicy),
+            diskRate: try diskRate(request.diskRate),
+            volumes: try volumes(request.volumes)
         )
+        try await addRoom(to: &specification, request)
         let program = try GuestProgram(specification, image: configuration)
         _ = try GuestConfiguration.mode(of: program, specification)
         if let name = request.hypervisor { _ = try context.hypervisors.driver(named: name) }
@@ -108,6 +111,18 @@ extension InstancesService {
             )
         }
         return size
+    }
+
+    private func volumes(_ asked: [VolumeMountRequest]) throws(AgentError) -> [VolumeMount] {
+        let largest = context.configuration.maximumOverlaySize
+        for size in asked.compactMap(\.overlaySize) where size > largest {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_volume_overlay",
+                "overlay_size \(size) is larger than the \(largest) that MAX_OVERLAY_SIZE allows"
+            )
+        }
+        return try context.volumes.resolve(asked)
     }
 
     /// A policy as it is stored: nil for one that never does anything.

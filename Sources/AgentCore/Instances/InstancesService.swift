@@ -20,6 +20,7 @@ public final class InstancesService: Sendable {
         images: ImagesService,
         imageStore: any ImageStore,
         disks: any DiskStore,
+        volumes: VolumesService,
         snapshots: any SnapshotStore,
         logs: any InstanceLogs,
         network: any NetworkBackend,
@@ -33,9 +34,11 @@ public final class InstancesService: Sendable {
             changes: DirectoryChanges(logger: logger),
             store: store,
             directory: directory,
+            admission: InstanceAdmission(configuration, directory),
             images: images,
             imageStore: imageStore,
             disks: disks,
+            volumes: volumes,
             snapshots: snapshots,
             catalog: SnapshotCatalog(),
             logs: logs,
@@ -108,21 +111,25 @@ public final class InstancesService: Sendable {
     /// Makes an instance and starts it; returns when its VMM runs (state Initializing, or beyond).
     ///
     /// - Throws: `invalidArgument` with the field's code, `notFound` for the image, `invalidState` `image_not_ready`,
-    ///   `alreadyExists` `name_conflict` or `port_in_use`, `quotaExceeded`, `unavailable`. Nothing is left of an instance
+    ///   `alreadyExists` `name_conflict` or `port_in_use`, `invalidState` `volume_in_use`, `quotaExceeded`, `unavailable`. Nothing is left of an instance
     ///   whose creation failed.
     public func create(_ request: CreateInstanceRequest) async throws -> Instance {
-        let specification = try await validated(request)
-        let instance = try await accept(
-            Instance(id: .random(), specification: specification, createdAt: context.time.now())
+        let new = Instance(
+            id: .random(),
+            specification: try await validated(request),
+            createdAt: context.time.now()
         )
-        let controller = adopt(instance)
-        do {
-            try await controller.perform(.create) { try await $0.start(StartInstanceRequest()) }
-        } catch {
-            await discard(controller)
-            throw error
+        return try await context.admission.admitting(new, new.specification.size) {
+            let instance = try await accept(new)
+            let controller = adopt(instance)
+            do {
+                try await controller.perform(.create) { try await $0.start(StartInstanceRequest()) }
+            } catch {
+                await discard(controller)
+                throw error
+            }
+            return try get(instance.id.rawValue)
         }
-        return try get(instance.id.rawValue)
     }
 
     /// Stores a new instance with its name, its address and its ports, before anything is made.
@@ -142,6 +149,7 @@ public final class InstancesService: Sendable {
         let specification = instance.specification
         try context.directory.reserve(specification.name, for: instance.id)
         do {
+            try context.volumes.catalog.claim(specification.volumes, by: instance)
             let place = try context.network.reserve(for: instance.id, specification)
             do {
                 instance.attachment = place?.0
@@ -160,6 +168,7 @@ public final class InstancesService: Sendable {
                 throw error
             }
         } catch {
+            context.volumes.catalog.settle(instance.id, on: [])
             context.directory.release(specification.name, for: instance.id)
             throw error
         }

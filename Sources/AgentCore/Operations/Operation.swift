@@ -14,6 +14,8 @@ public struct Operation: Sendable, Hashable, Codable, Identifiable {
         case update
         case snapshot
         case restoreSnapshot = "restore_snapshot"
+        case attachVolume = "attach_volume"
+        case detachVolume = "detach_volume"
         case delete
     }
 

@@ -73,12 +73,34 @@ public struct DiskUsageReport: Sendable, Hashable {
         }
     }
 
+    /// One volume.
+    public struct VolumeUsage: Sendable, Hashable {
+        public var id: VolumeID
+        public var name: VolumeName
+        /// What it can hold.
+        public var size: ByteSize
+        /// What it takes of the host's disk.
+        public var used: ByteSize
+        /// How many instances have it.
+        public var instances: Int
+
+        public init(id: VolumeID, name: VolumeName, size: ByteSize, used: ByteSize, instances: Int) {
+            self.id = id
+            self.name = name
+            self.size = size
+            self.used = used
+            self.instances = instances
+        }
+    }
+
     /// Root disks; active are those that an instance was made from, in whatever state it is.
     public var images = Category()
     /// Blobs that are no root disk, and what is being received or written; reclaimable is what nobody needs.
     public var downloads = Category()
     /// Active are those of instances that are not stopped.
     public var overlays = Category()
+    /// Active are those that an instance has, in whatever state it is.
+    public var volumes = Category()
     /// As ``overlays``, an instance each.
     public var logs = Category()
     /// The most that images and downloads may take; nil is without a limit.
@@ -87,6 +109,8 @@ public struct DiskUsageReport: Sendable, Hashable {
     public var imageList: [ImageUsage] = []
     /// Oldest first.
     public var instanceList: [InstanceUsage] = []
+    /// Oldest first.
+    public var volumeList: [VolumeUsage] = []
 
     public init() {}
 }

@@ -42,7 +42,7 @@ public struct ResourceAllocation: Sendable, Hashable {
     /// 0 while it does not run, as are ``memory`` and ``bandwidth``.
     public var vcpus: Int
     public var memory: ByteSize
-    /// Of its overlay, which stays when it is stopped.
+    /// Of its overlay, and those over volumes, which stay when it is stopped.
     public var disk: ByteSize
     public var bandwidth: BandwidthLimits
 
@@ -53,7 +53,9 @@ public struct ResourceAllocation: Sendable, Hashable {
         let isActive = instance.state != .stopped && instance.state != .standby
         vcpus = isActive ? specification.vcpus : 0
         memory = isActive ? specification.memory : ByteSize(bytes: 0)
-        disk = specification.overlaySize
+        disk = ByteSize(
+            bytes: specification.volumes.reduce(specification.overlaySize.bytes) { $0 + ($1.overlaySize?.bytes ?? 0) }
+        )
         bandwidth = isActive ? specification.bandwidth : BandwidthLimits()
     }
 }
@@ -69,6 +71,7 @@ public struct ResourcesReport: Sendable, Hashable {
     /// The root disks of images, each counted once.
     public var images: ByteSize
     public var overlays: ByteSize
+    public var volumes: ByteSize
     public var allocations: [ResourceAllocation]
 
     public init(
@@ -78,6 +81,7 @@ public struct ResourcesReport: Sendable, Hashable {
         network: ResourceStatus,
         images: ByteSize,
         overlays: ByteSize,
+        volumes: ByteSize = ByteSize(bytes: 0),
         allocations: [ResourceAllocation]
     ) {
         self.processors = processors
@@ -86,6 +90,7 @@ public struct ResourcesReport: Sendable, Hashable {
         self.network = network
         self.images = images
         self.overlays = overlays
+        self.volumes = volumes
         self.allocations = allocations
     }
 }

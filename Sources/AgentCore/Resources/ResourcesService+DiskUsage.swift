@@ -1,5 +1,5 @@
 extension ResourcesService {
-    /// What images and instances take of the host's disk, as it is now.
+    /// What images, instances and volumes take of the host's disk, as it is now.
     ///
     /// - Throws: What the stores say.
     public func diskUsage() async throws -> DiskUsageReport {
@@ -36,6 +36,19 @@ extension ResourcesService {
             report.overlays.add(usage.overlay, isActive: isActive)
             report.logs.add(usage.logs, isActive: isActive)
             report.instanceList.append(usage)
+        }
+        for volume in volumes.list() {
+            let used = try await volumes.usage(of: volume.id)
+            report.volumes.add(used, isActive: !volume.attachments.isEmpty)
+            report.volumeList.append(
+                DiskUsageReport.VolumeUsage(
+                    id: volume.id,
+                    name: volume.name,
+                    size: volume.size,
+                    used: used,
+                    instances: volume.attachments.count
+                )
+            )
         }
         return report
     }

@@ -13,7 +13,7 @@ public struct ResourcesConfiguration: Sendable, Hashable {
 
 /// What the host has and what instances were promised of it.
 ///
-/// Says, and does not enforce: bounds of a single instance are checked at its creation, sums are not.
+/// Says, and does not enforce: that is done where instances are admitted.
 public final class ResourcesService: Sendable {
     private let configuration: ResourcesConfiguration
     private let probe: any HostProbe
@@ -21,6 +21,7 @@ public final class ResourcesService: Sendable {
     let images: ImagesService
     let imageStore: any ImageStore
     let disks: any DiskStore
+    let volumes: VolumesService
     let logs: any InstanceLogs
 
     public init(
@@ -30,6 +31,7 @@ public final class ResourcesService: Sendable {
         images: ImagesService,
         imageStore: any ImageStore,
         disks: any DiskStore,
+        volumes: VolumesService,
         logs: any InstanceLogs
     ) {
         self.configuration = configuration
@@ -38,6 +40,7 @@ public final class ResourcesService: Sendable {
         self.images = images
         self.imageStore = imageStore
         self.disks = disks
+        self.volumes = volumes
         self.logs = logs
     }
 
@@ -51,6 +54,7 @@ public final class ResourcesService: Sendable {
         for image in images.list() { disks[image.digest] = image.diskSize?.bytes }
         let imageBytes = disks.values.reduce(0, +)
         let overlayBytes = allocations.reduce(0) { $0 + $1.disk.bytes }
+        let volumeBytes = volumes.list().reduce(0) { $0 + $1.size.bytes }
         let link = configuration.networkLimit ?? host.uplink
         return ResourcesReport(
             processors: ResourceStatus(
@@ -66,7 +70,7 @@ public final class ResourcesService: Sendable {
             disk: ResourceStatus(
                 capacity: host.disk.bytes,
                 source: .detected,
-                allocated: imageBytes + overlayBytes
+                allocated: imageBytes + overlayBytes + volumeBytes
             ),
             network: ResourceStatus(
                 capacity: link?.bytesPerSecond ?? 0,
@@ -78,6 +82,7 @@ public final class ResourcesService: Sendable {
             ),
             images: ByteSize(bytes: imageBytes),
             overlays: ByteSize(bytes: overlayBytes),
+            volumes: ByteSize(bytes: volumeBytes),
             allocations: allocations
         )
     }

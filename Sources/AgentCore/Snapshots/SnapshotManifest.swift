@@ -16,6 +16,22 @@ public struct SnapshotManifest: Sendable, Hashable, Codable {
         }
     }
 
+    /// A volume that the instance had, which is not in the snapshot.
+    public struct VolumeState: Sendable, Hashable, Codable {
+        public var volume: VolumeID
+        public var path: MountPath
+        public var disk: DiskFingerprint
+        /// Of the instance's own disk over it, where it has one.
+        public var overlay: DiskFingerprint?
+
+        public init(volume: VolumeID, path: MountPath, disk: DiskFingerprint, overlay: DiskFingerprint?) {
+            self.volume = volume
+            self.path = path
+            self.disk = disk
+            self.overlay = overlay
+        }
+    }
+
     /// The form that this build writes and reads.
     public static let currentFormat = 1
     /// The name of the copy of an instance's overlay, where there is one.
@@ -28,6 +44,8 @@ public struct SnapshotManifest: Sendable, Hashable, Codable {
     public var memory: SavedMemory?
     /// The writable disk that it goes with, as it was in its place.
     public var overlay: DiskFingerprint
+    /// As they were; none in what an earlier release wrote.
+    public var volumes: [VolumeState]?
     /// Before the commit, those that are shared; the store adds the others.
     public var files: [File]
 
@@ -36,6 +54,7 @@ public struct SnapshotManifest: Sendable, Hashable, Codable {
         createdAt: Date,
         memory: SavedMemory?,
         overlay: DiskFingerprint,
+        volumes: [VolumeState] = [],
         files: [File] = []
     ) {
         self.format = Self.currentFormat
@@ -43,6 +62,7 @@ public struct SnapshotManifest: Sendable, Hashable, Codable {
         self.createdAt = createdAt
         self.memory = memory
         self.overlay = overlay
+        self.volumes = volumes.isEmpty ? nil : volumes
         self.files = files
     }
 }

@@ -13,7 +13,7 @@ public protocol StateStore: Sendable {
     /// - Returns: The events among them, with their numbers.
     ///
     /// - Throws: ``AgentError`` `alreadyExists` if another instance, which the message names, has an instance's name
-    ///   (`name_conflict`), its address or device (`address_in_use`), or a port of the host (`port_in_use`);
+    ///   (`name_conflict`, as for a snapshot's and a volume's), its address or device (`address_in_use`), or a port of the host (`port_in_use`);
     ///   `storageFull`.
     @discardableResult
     func commit(_ changes: [StateChange]) async throws -> [Event]
@@ -27,6 +27,7 @@ public struct StoredState: Sendable {
     public var instances: [Instance] = []
     public var images: [Image] = []
     public var snapshots: [Snapshot] = []
+    public var volumes: [Volume] = []
     /// Those that had not ended.
     public var operations: [Operation] = []
     public var resources: [HostResource] = []
@@ -54,6 +55,8 @@ public enum StateChange: Sendable, Hashable {
     case removeImage(name: String)
     case putSnapshot(Snapshot)
     case removeSnapshot(SnapshotID)
+    case putVolume(Volume)
+    case removeVolume(VolumeID)
     case putOperation(Operation)
     /// Records a host resource *before* it is made.
     case recordResource(HostResource)

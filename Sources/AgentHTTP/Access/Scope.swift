@@ -4,6 +4,7 @@ struct Scope: Sendable, Hashable, CustomStringConvertible {
         case instance
         case image
         case snapshot
+        case volume
     }
 
     enum Verb: String, Sendable {

@@ -33,6 +33,7 @@ enum OpenAPIDocument {
           - name: system
           - name: images
           - name: instances
+          - name: volumes
         paths:
           /health:
             get:
@@ -361,7 +362,10 @@ enum OpenAPIDocument {
             patch:
               operationId: updateInstance
               tags: [instances]
-              summary: Change what can be changed of an instance in any state.
+              summary: Change an instance.
+              description: |
+                `vcpus` and `size` change at once where it is Running, within what it was started with room for (409 `no_room`
+                beyond that), and from its next start on where it is Stopped; in other states they are refused.
               requestBody:
                 required: true
                 content:
@@ -611,6 +615,171 @@ enum OpenAPIDocument {
               summary: Remove a snapshot, whatever has become of its instance.
               responses:
                 "204": { description: It is gone. }
+                default: { $ref: "#/components/responses/Error" }
+          /volumes:
+            get:
+              operationId: listVolumes
+              tags: [volumes]
+              summary: All volumes, oldest first.
+              parameters:
+                - name: name
+                  in: query
+                  schema: { type: string }
+                - $ref: "#/components/parameters/Tags"
+              responses:
+                "200":
+                  description: The volumes.
+                  content:
+                    application/json:
+                      schema:
+                        type: array
+                        items: { $ref: "#/components/schemas/Volume" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+            post:
+              operationId: createVolume
+              tags: [volumes]
+              summary: Make a volume, empty or of an archive.
+              description: |
+                JSON makes an empty one. A form has an archive as `content`, as `/volumes/from-archive` takes it; its fields may
+                come in any order, and what is wrong with those before the archive is said before it is received.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/CreateVolume" }
+                  multipart/form-data:
+                    schema:
+                      type: object
+                      required: [name, size_gb, content]
+                      properties:
+                        name: { type: string }
+                        size_gb: { type: integer, minimum: 1 }
+                        id: { type: string }
+                        content: { type: string, format: binary }
+              responses:
+                "201":
+                  description: It is there.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Volume" }
+                default: { $ref: "#/components/responses/Error" }
+          /volumes/from-archive:
+            post:
+              operationId: createVolumeFromArchive
+              tags: [volumes]
+              summary: Make a volume of an archive.
+              description: |
+                The body is a tar archive, as it is or compressed with gzip or zstd. Owners, modes, times, links, devices and
+                extended attributes are kept. Of an upload that breaks off, and of an archive that is broken or does not fit,
+                nothing is left.
+              parameters:
+                - name: name
+                  in: query
+                  required: true
+                  schema: { type: string }
+                - name: size_gb
+                  in: query
+                  required: true
+                  schema: { type: integer, minimum: 1 }
+                - name: id
+                  in: query
+                  schema: { type: string }
+                - $ref: "#/components/parameters/Tags"
+              requestBody:
+                required: true
+                content:
+                  application/octet-stream:
+                    schema: { type: string, format: binary }
+              responses:
+                "201":
+                  description: It is there.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Volume" }
+                default: { $ref: "#/components/responses/Error" }
+          /volumes/{id}:
+            parameters:
+              - name: id
+                in: path
+                required: true
+                description: A volume's id, its name, or a prefix of its id that fits no other.
+                schema: { type: string }
+            get:
+              operationId: getVolume
+              tags: [volumes]
+              summary: One volume.
+              responses:
+                "200":
+                  description: The volume.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Volume" }
+                "304": { description: The client has it already. }
+                default: { $ref: "#/components/responses/Error" }
+            patch:
+              operationId: growVolume
+              tags: [volumes]
+              summary: Give a volume more room.
+              description: While the instances that have it are Stopped.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/UpdateVolume" }
+              responses:
+                "200":
+                  description: It has it.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Volume" }
+                default: { $ref: "#/components/responses/Error" }
+            delete:
+              operationId: deleteVolume
+              tags: [volumes]
+              summary: Remove a volume that no instance has, and what is on it.
+              responses:
+                "204": { description: It is gone. }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/volumes/{volumeId}:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+              - name: volumeId
+                in: path
+                required: true
+                description: A volume's id, its name, or a prefix of its id that fits no other.
+                schema: { type: string }
+            post:
+              operationId: attachVolume
+              tags: [volumes]
+              summary: Give an instance a volume.
+              description: |
+                One that is Running has it mounted when this is answered; a Stopped one from its next start on.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/AttachVolume" }
+              responses:
+                "200":
+                  description: The instance has it.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
+            delete:
+              operationId: detachVolume
+              tags: [volumes]
+              summary: Take a volume from an instance.
+              description: |
+                From one that is Running if it was attached while it ran and nobody in it uses the volume; from a Stopped one
+                always.
+              responses:
+                "200":
+                  description: The instance does not have it any more.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
                 default: { $ref: "#/components/responses/Error" }
           /snapshots/{id}/fork:
             parameters:
@@ -924,12 +1093,13 @@ enum OpenAPIDocument {
                 reclaimable_bytes: { type: integer }
             DiskUsage:
               type: object
-              required: [images, downloads, overlays, logs, image_list, instance_list]
+              required: [images, downloads, overlays, volumes, logs, image_list, instance_list, volume_list]
               additionalProperties: false
               properties:
                 images: { $ref: "#/components/schemas/DiskUsageCategory" }
                 downloads: { $ref: "#/components/schemas/DiskUsageCategory" }
                 overlays: { $ref: "#/components/schemas/DiskUsageCategory" }
+                volumes: { $ref: "#/components/schemas/DiskUsageCategory" }
                 logs: { $ref: "#/components/schemas/DiskUsageCategory" }
                 image_limit_bytes: { type: integer, description: The most that images and downloads may take. }
                 image_list:
@@ -958,6 +1128,18 @@ enum OpenAPIDocument {
                       state: { $ref: "#/components/schemas/InstanceState" }
                       overlay_bytes: { type: integer }
                       log_bytes: { type: integer }
+                volume_list:
+                  type: array
+                  items:
+                    type: object
+                    required: [volume_id, volume_name, size_bytes, used_bytes, instances]
+                    additionalProperties: false
+                    properties:
+                      volume_id: { type: string }
+                      volume_name: { type: string }
+                      size_bytes: { type: integer, description: What it can hold. }
+                      used_bytes: { type: integer, description: What it takes of the host's disk. }
+                      instances: { type: integer, description: How many have it. }
             ImageProgress:
               type: object
               required: [status, completed]
@@ -1007,6 +1189,10 @@ enum OpenAPIDocument {
                 allocated_vcpus: { type: integer }
                 allocated_memory_bytes: { type: integer }
                 memory_utilization_ratio: { type: number, description: Resident memory by that promised. }
+                disk_read_bytes: { type: integer, description: From all its disks; left out where nobody counts. }
+                disk_write_bytes: { type: integer }
+                disk_reads: { type: integer }
+                disk_writes: { type: integer }
             ResourceStatus:
               type: object
               required: [type, capacity, effective_limit, allocated, available, oversub_ratio]
@@ -1060,8 +1246,8 @@ enum OpenAPIDocument {
               required: [name, image]
               additionalProperties: false
               description: |
-                The fields from `hotplug_size` on belong to the original API; this agent does not act on them and accepts only
-                values that ask for nothing (501 otherwise). `hotplug_size` may be `3GB`, which old clients always send.
+                The fields from `skip_guest_agent` on belong to the original API; this agent does not act on them and accepts only
+                values that ask for nothing (501 otherwise).
               properties:
                 name: { type: string, pattern: "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", maxLength: 63 }
                 image: { type: string }
@@ -1093,8 +1279,19 @@ enum OpenAPIDocument {
                       description: What the host passes on to the instance; no two of them, and no two instances', are alike.
                       items: { $ref: "#/components/schemas/PortMapping" }
                     egress: { type: object, description: Not implemented; only what asks for nothing is accepted. }
-                hotplug_size: { type: string }
-                disk_io_bps: { type: string }
+                hotplug_size:
+                  type: string
+                  description: |
+                    How much memory it can be given beyond `size` while it runs. `3GB`, which old clients always send, is cut to
+                    what there is room for; any other is refused instead.
+                max_vcpus:
+                  type: integer
+                  minimum: 1
+                  description: The most vCPUs that it can be given while it runs; `vcpus` if left out. This agent's own.
+                disk_io_bps:
+                  type: string
+                  description: "How fast its root and overlay disks are together, as `100MB/s`, at least `1MB/s`."
+                restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
                 skip_guest_agent: { type: boolean }
                 skip_kernel_headers: { type: boolean }
                 auto_standby: { type: object }
@@ -1104,10 +1301,11 @@ enum OpenAPIDocument {
                 gpu: { type: object }
                 health_check: { type: object }
                 platform: { type: string }
-                restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
                 snapshot_policy: { type: object }
                 ttl: { type: string }
-                volumes: { type: array }
+                volumes:
+                  type: array
+                  items: { $ref: "#/components/schemas/VolumeMount" }
             StartInstance:
               type: object
               additionalProperties: false
@@ -1138,6 +1336,8 @@ enum OpenAPIDocument {
               additionalProperties: false
               properties:
                 restart_policy: { $ref: "#/components/schemas/RestartPolicy" }
+                vcpus: { type: integer, minimum: 1, description: "This agent's own." }
+                size: { type: string, description: "Memory, as `2GB`. This agent's own." }
                 env: { type: object }
                 auto_standby: { type: object }
                 health_check: { type: object }
@@ -1158,7 +1358,7 @@ enum OpenAPIDocument {
                 sequence: { type: integer, description: "From 1, without gaps." }
                 time: { type: string, format: date-time }
                 kind: { type: string, description: As instance.state. }
-                subject: { type: string, description: "An instance's or a snapshot's id, an image's name, or a network's id." }
+                subject: { type: string, description: "An instance's, a snapshot's or a volume's id, an image's name, or a network's id." }
                 attributes: { type: object, additionalProperties: { type: string } }
             CreateSnapshot:
               type: object
@@ -1235,6 +1435,66 @@ enum OpenAPIDocument {
                 compression_state: { type: string, enum: [none] }
                 tags: { type: object, additionalProperties: { type: string } }
                 created_at: { type: string, format: date-time }
+            CreateVolume:
+              type: object
+              required: [name, size_gb]
+              additionalProperties: false
+              properties:
+                name: { type: string, pattern: "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$" }
+                size_gb: { type: integer, minimum: 1, description: In GiB. }
+                id: { type: string, pattern: "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", maxLength: 63 }
+                tags: { $ref: "#/components/schemas/TagSet" }
+            UpdateVolume:
+              type: object
+              required: [size_gb]
+              additionalProperties: false
+              properties:
+                size_gb: { type: integer, minimum: 1, description: "In GiB, no less than it has." }
+            AttachVolume:
+              type: object
+              required: [mount_path]
+              additionalProperties: false
+              properties:
+                mount_path: { type: string }
+                readonly: { type: boolean }
+            VolumeMount:
+              type: object
+              required: [volume_id, mount_path]
+              additionalProperties: false
+              properties:
+                volume_id: { type: string, description: "In requests also its name." }
+                mount_path:
+                  type: string
+                  description: |
+                    Absolute; not /, /etc or /run themselves, nor in /proc, /sys, /dev, /run/systemd or /run/hypeman, nor in
+                    another volume of the instance.
+                readonly: { type: boolean, description: A volume is read-write in one instance or read-only in many. }
+                overlay:
+                  type: boolean
+                  description: A disk of the instance's own takes what is written; readonly is true then.
+                overlay_size: { type: string, description: "Of that disk, as 10GB." }
+            Volume:
+              type: object
+              required: [id, name, size_gb, created_at]
+              additionalProperties: false
+              properties:
+                id: { type: string }
+                name: { type: string }
+                size_gb: { type: integer, description: In GiB. }
+                tags: { $ref: "#/components/schemas/TagSet" }
+                created_at: { type: string, format: date-time }
+                attachments:
+                  type: array
+                  description: The instances that have it, in whatever state they are.
+                  items:
+                    type: object
+                    required: [instance_id, instance_name, mount_path, readonly]
+                    additionalProperties: false
+                    properties:
+                      instance_id: { type: string }
+                      instance_name: { type: string }
+                      mount_path: { type: string }
+                      readonly: { type: boolean }
             StopInstance:
               type: object
               additionalProperties: false
@@ -1268,9 +1528,11 @@ enum OpenAPIDocument {
                 state: { $ref: "#/components/schemas/InstanceState" }
                 state_error: { type: string, description: What went wrong last. }
                 size: { type: string, description: As `1024.0 MB`. }
-                hotplug_size: { type: string }
+                hotplug_size: { type: string, description: What it can be given beyond `size` while it runs. }
                 overlay_size: { type: string }
                 vcpus: { type: integer }
+                max_vcpus: { type: integer, description: The most that it can be given while it runs; left out where it is `vcpus`. }
+                disk_io_bps: { type: string, description: As `100MB/s`; left out without a limit. }
                 env: { type: object, additionalProperties: { type: string } }
                 entrypoint: { type: array, items: { type: string } }
                 cmd: { type: array, items: { type: string } }
@@ -1292,6 +1554,7 @@ enum OpenAPIDocument {
                 tty: { type: boolean, description: Whether the program has a terminal. }
                 stdin_open: { type: boolean, description: Whether the program's stdin is open for those who attach. }
                 hypervisor: { type: string }
+                volumes: { type: array, items: { $ref: "#/components/schemas/VolumeMount" } }
                 has_snapshot:
                   type: boolean
                   description: Whether its memory is on disk.

@@ -94,6 +94,7 @@ extension DiskUsageResponse {
             images: Category(report.images),
             downloads: Category(report.downloads),
             overlays: Category(report.overlays),
+            volumes: Category(report.volumes),
             logs: Category(report.logs),
             imageLimit: report.imageLimit?.bytes,
             imageList: report.imageList.map {
@@ -114,6 +115,15 @@ extension DiskUsageResponse {
                     state: $0.state.rawValue,
                     overlay: $0.overlay.bytes,
                     logs: $0.logs.bytes
+                )
+            },
+            volumeList: report.volumeList.map {
+                VolumeUsage(
+                    id: $0.id.rawValue,
+                    name: $0.name.rawValue,
+                    size: $0.size.bytes,
+                    used: $0.used.bytes,
+                    instances: $0.instances
                 )
             }
         )

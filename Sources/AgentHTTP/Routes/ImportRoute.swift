@@ -2,16 +2,9 @@ import AgentAPI
 import AgentCore
 import HTTPTypes
 import HummingbirdCore
-import Logging
 import NIOCore
 import NIOPosix
 import SystemPackage
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Musl
-#endif
 
 /// Import of an archive that comes as the request's body, of any size, through a file and never through memory.
 struct ImportRoute: Sendable {
@@ -42,7 +35,7 @@ struct ImportRoute: Sendable {
             do {
                 try await receive(call.body, into: file)
             } catch {
-                await discard(file, call.logger)
+                await UploadFile.discard(file, on: threads, call.logger)
                 throw error
             }
             let image = try await images.importArchive(file, name: name, tags: tags)
@@ -50,43 +43,21 @@ struct ImportRoute: Sendable {
         }
     }
 
-    /// Writes the body to the file, on threads that may block.
+    /// Writes the body to the file.
     private func receive(_ body: BodySource, into path: FilePath) async throws {
-        let file = try await threads.runIfActive {
-            try FileDescriptor.open(path, .writeOnly, options: [.create, .closeOnExec], permissions: .ownerReadWrite)
-        }
         // A length that was announced was asked for as a whole.
         let isAsked = body.announcedLength != nil
-        var unasked = 0
-        do {
+        try await UploadFile.with(path, on: threads) { file in
+            var unasked = 0
             try await body.forEachChunk { chunk in
                 unasked += isAsked ? 0 : chunk.readableBytes
                 if unasked >= Self.roomStep {
                     try await images.requireRoom(for: ByteSize(bytes: unasked))
                     unasked = 0
                 }
-                do {
-                    try await threads.runIfActive { _ = try file.writeAll(chunk.readableBytesView) }
-                } catch let error as Errno where error == .noSpace || error == .diskQuotaExceeded {
-                    throw AgentError(.storageFull, "the host's disk is full: the archive could not be received")
-                }
+                try await file.append(chunk)
             }
             if unasked > 0 { try await images.requireRoom(for: ByteSize(bytes: unasked)) }
-        } catch {
-            try await threads.runIfActive { try file.close() }
-            throw error
-        }
-        try await threads.runIfActive { try file.close() }
-    }
-
-    private func discard(_ path: FilePath, _ logger: Logger) async {
-        do {
-            try await threads.runIfActive {
-                guard unlink(path.string) != 0, errno != ENOENT else { return }
-                throw Errno(rawValue: errno)
-            }
-        } catch {
-            logger.warning("cannot remove a broken upload", metadata: ["path": "\(path)", "error": "\(error)"])
         }
     }
 }

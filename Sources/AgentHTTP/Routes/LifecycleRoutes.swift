@@ -13,6 +13,8 @@ struct LifecycleRoutes: Sendable {
                 let body = try UpdateInstanceBody(try await call.body.fields())
                 var request = UpdateInstanceRequest()
                 if let policy = body.restartPolicy { request.restartPolicy = try RestartPolicy(policy) }
+                request.vcpus = body.vcpus
+                request.memory = try CreateInstanceRequest.size(body.size, "size")
                 return try .json(InstanceResponse(try await instances.update(call.subject, request)))
             },
             Route(.post, "/instances/{id}/standby", .scope(Scope(.instance, .write)), consumes: .json) { call in

@@ -23,7 +23,11 @@ extension ResourcesResponse {
             memory: Status(report.memory, type: "memory"),
             disk: Status(report.disk, type: "disk"),
             network: Status(report.network, type: "network"),
-            diskBreakdown: DiskBreakdown(images: report.images.bytes, overlays: report.overlays.bytes),
+            diskBreakdown: DiskBreakdown(
+                images: report.images.bytes,
+                overlays: report.overlays.bytes,
+                volumes: report.volumes.bytes
+            ),
             allocations: report.allocations.map(Allocation.init)
         )
     }

@@ -33,9 +33,14 @@ extension InstanceResponse {
         exitMessage = instance.exit?.message
         exitReason = instance.exit?.reason.rawValue
         hasSnapshot = instance.standby != nil
+        volumes = specification.volumes.isEmpty ? nil : specification.volumes.map(VolumeMountBody.init)
         restartPolicy = instance.specification.restartPolicy.map(RestartPolicyBody.init)
         if instance.specification.restartPolicy != nil { restarts = instance.restarts }
         nextRestartAt = instance.nextRestart
+        let largest = specification.largestSize
+        hotplugSize = ByteSize(bytes: largest.memory.bytes - specification.memory.bytes).description
+        if largest.vcpus > specification.vcpus { maximumVCPUs = largest.vcpus }
+        diskRate = specification.diskRate.map { "\($0.exact)/s" }
         if !instance.phases.isEmpty {
             phaseDurations = Dictionary(
                 uniqueKeysWithValues: instance.phases.map { ($0.key.rawValue, $0.value.milliseconds) }
@@ -80,6 +85,11 @@ extension InstanceStatsResponse {
             allocatedVCPUs: specification.vcpus,
             allocatedMemory: specification.memory.bytes
         )
+        guard let disks = usage.machine?.disks else { return }
+        diskReadBytes = Int(clamping: disks.readBytes)
+        diskWrittenBytes = Int(clamping: disks.writtenBytes)
+        diskReads = Int(clamping: disks.reads)
+        diskWrites = Int(clamping: disks.writes)
     }
 }
 

@@ -32,10 +32,32 @@ extension CreateInstanceRequest {
         hypervisor = try Self.hypervisor(body.hypervisor)
         terminal = body.tty ?? false
         openStandardInput = body.stdinOpen ?? false
+        volumes = try (body.volumes ?? []).map { volume throws(AgentError) in try VolumeMountRequest(volume) }
         if let policy = body.restartPolicy { restartPolicy = try RestartPolicy(policy) }
+        maximumVCPUs = body.maximumVCPUs
+        memoryRoom = try Self.room(body.hotplugSize)
+        diskRate = try Self.diskRate(body.diskRate)
     }
 
-    private static func size(_ text: String?, _ field: String) throws(AgentError) -> ByteSize? {
+    /// Without a word, and with 0, there is none.
+    private static func room(_ text: String?) throws(AgentError) -> ByteSize? {
+        if let text, let size = ByteSize(text), size.bytes == 0 { return nil }
+        return try size(text, "hotplug_size")
+    }
+
+    private static func diskRate(_ text: String?) throws(AgentError) -> ByteSize? {
+        guard let text, !text.isEmpty else { return nil }
+        guard text.lowercased().hasSuffix("/s"), let rate = ByteSize(String(text.dropLast(2))), rate.bytes > 0 else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_disk_io_bps",
+                "disk_io_bps '\(text.prefix(100))' is not a rate: write a whole number, a unit and /s, as 100MB/s"
+            )
+        }
+        return rate
+    }
+
+    static func size(_ text: String?, _ field: String) throws(AgentError) -> ByteSize? {
         guard let text, !text.isEmpty else { return nil }
         guard let size = ByteSize(text), size.bytes > 0 else {
             throw AgentError(

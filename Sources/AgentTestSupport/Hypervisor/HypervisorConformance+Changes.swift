@@ -30,6 +30,32 @@ extension HypervisorConformance {
             _ = try await remainingEvents(of: machine)
             try await requireInvalidState("a resize after the exit") { try await machine.resize(to: largest) }
         },
+        ConformanceClaim("a machine that is saved with another size is taken up with it") { subject in
+            let capabilities = try await subject.driver.information().capabilities
+            guard capabilities.resize, capabilities.snapshot else { return }
+            var roomy = subject.machine
+            let largest = MachineSize(
+                vcpus: roomy.size.vcpus + 1,
+                memory: ByteSize(bytes: roomy.size.memory.bytes + (128 << 20))
+            )
+            roomy.largestSize = largest
+            let machine = try await subject.driver.start(roomy, session: session)
+            try await machine.resize(to: largest)
+            try await machine.pause()
+            let directory = try subject.directory("resized")
+            try await machine.snapshot(to: directory)
+            await machine.kill()
+            _ = try await remainingEvents(of: machine)
+            roomy.resized = largest
+            let restored = try await subject.driver.restore(roomy, from: directory, session: session)
+            if let size = try await restored.counters().size {
+                try require(size == largest, "it is taken up with \(size)")
+            }
+            try await restored.resume()
+            try await restored.resize(to: roomy.size)
+            await restored.kill()
+            _ = try await remainingEvents(of: restored)
+        },
         ConformanceClaim("disks are plugged in and taken out, again and in any order") { subject in
             guard try await subject.driver.information().capabilities.hotplug else { return }
             let disks = try (0..<2).map { try subject.disk("added-\($0)", slot: $0) }

@@ -45,6 +45,16 @@ final class InMemoryGuestChannel: GuestChannel {
         host.note(news, instance)
     }
 
+    func mount(_ volume: GuestVolume) async throws {
+        try await enter(.mountVolume)
+        try host.mount(volume, instance)
+    }
+
+    func unmount(_ volume: GuestVolume) async throws {
+        try await enter(.unmountVolume)
+        host.unmount(volume, instance)
+    }
+
     func identify(_ identity: GuestIdentity) async throws {
         try await enter(.identify)
         guard hello.features.contains(GuestFeature.identity) else {

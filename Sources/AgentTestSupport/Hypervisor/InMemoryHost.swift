@@ -8,6 +8,7 @@ public enum HypervisorCall: String, Sendable, Hashable, CaseIterable {
     case openGuestChannel, pause, resume, snapshot, pressPowerButton, kill, counters
     case resize, attachDisk, detachDisk, attachCard, detachCard
     case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, identify, exec, attach
+    case mountVolume, unmountVolume
 }
 
 /// A host that exists in memory: its machines live on when the driver that started them is gone, as real ones do.
@@ -39,6 +40,8 @@ public final class InMemoryHost: Sendable {
         /// What is in snapshots, by the word that their file has.
         var saved: [String: SimulatedGuest.Saved] = [:]
         var wakeUps: [InstanceID: [GuestWakeUp]] = [:]
+        /// What was mounted in a guest while it ran.
+        var volumes: [InstanceID: [GuestVolume]] = [:]
         var identities: [InstanceID: [GuestIdentity]] = [:]
         var injections: [HypervisorCall: [Injection]] = [:]
         /// Starts that hang once their machine runs.
@@ -100,6 +103,9 @@ public final class InMemoryHost: Sendable {
 
     /// What an instance's guest was told after a standstill.
     public func wakeUps(of instance: InstanceID) -> [GuestWakeUp] { state.withLock { $0.wakeUps[instance] ?? [] } }
+
+    /// The volumes that an instance's guest has mounted while it ran.
+    public func volumes(of instance: InstanceID) -> [GuestVolume] { state.withLock { $0.volumes[instance] ?? [] } }
 
     /// What an instance's guest was told of who it is.
     public func identities(of instance: InstanceID) -> [GuestIdentity] {
@@ -203,6 +209,21 @@ public final class InMemoryHost: Sendable {
         state.withLock { $0.wakeUps[instance, default: []].append(news) }
     }
 
+    /// Mounts a volume, if its disk is there.
+    func mount(_ volume: GuestVolume, _ instance: InstanceID) throws {
+        guard machine(instance)?.current.disks.contains(where: { $0.serial == volume.disk }) == true else {
+            throw AgentError(.invalidState, "the guest refused: the disk \(volume.disk) did not appear")
+        }
+        state.withLock { state in
+            guard state.volumes[instance]?.contains(volume) != true else { return }
+            state.volumes[instance, default: []].append(volume)
+        }
+    }
+
+    func unmount(_ volume: GuestVolume, _ instance: InstanceID) {
+        state.withLock { $0.volumes[instance]?.removeAll { $0.disk == volume.disk } }
+    }
+
     func note(_ identity: GuestIdentity, _ instance: InstanceID) {
         state.withLock { $0.identities[instance, default: []].append(identity) }
     }
@@ -237,6 +258,7 @@ public final class InMemoryHost: Sendable {
                 startTime: UInt64(state.nextPID) * 100,
                 bootID: state.bootID
             )
+            if saved == nil { state.volumes[instance] = nil }
             let behaviour = state.behaviours[instance] ?? state.behaviour
             let machine = SimulatedMachine(
                 description: description,

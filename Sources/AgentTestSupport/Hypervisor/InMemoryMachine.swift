@@ -104,7 +104,9 @@ final class InMemoryMachine: VirtualMachine {
         return MachineCounters(
             cpuTime: .milliseconds(1500),
             residentMemory: .mebibytes(64),
-            virtualMemory: machine.current.size.memory
+            virtualMemory: machine.current.currentSize.memory,
+            disks: DiskCounters(readBytes: 4096, writtenBytes: 512, reads: 2, writes: 1),
+            size: machine.current.currentSize
         )
     }
 }

@@ -78,6 +78,12 @@ public final class InMemoryStateStore: StateStore {
             }
             replace(snapshot, in: &contents.state.snapshots) { $0.id == snapshot.id }
         case .removeSnapshot(let id): contents.state.snapshots.removeAll { $0.id == id }
+        case .putVolume(let volume):
+            guard !contents.state.volumes.contains(where: { $0.name == volume.name && $0.id != volume.id }) else {
+                throw AgentError(.alreadyExists, code: "name_conflict", "another volume has the name '\(volume.name)'")
+            }
+            replace(volume, in: &contents.state.volumes) { $0.id == volume.id }
+        case .removeVolume(let id): contents.state.volumes.removeAll { $0.id == id }
         case .putOperation(let operation): replace(operation, in: &contents.operations) { $0.id == operation.id }
         case .recordResource(let resource): replace(resource, in: &contents.state.resources) { $0 == resource }
         case .forgetResource(let resource): contents.state.resources.removeAll { $0 == resource }

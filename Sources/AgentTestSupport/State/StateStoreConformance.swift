@@ -158,6 +158,35 @@ public struct StateStoreConformance: Sendable {
         try require(operations == [open], "the one under way is loaded, got \(operations)")
     }
 
+    /// Volumes are kept until they are removed; no two have the same name.
+    public func keepsVolumes() async throws {
+        let store = try make()
+        let (data, other) = (try Self.volume("data"), try Self.volume("other"))
+        try await store.commit([.putVolume(data), .putVolume(other)])
+        do {
+            try await store.commit([.putVolume(try Self.volume("data"))])
+            throw ConformanceFailure("a taken name was accepted")
+        } catch let error as AgentError {
+            try require(error.code == "name_conflict", "the name is what is wrong: \(error)")
+        }
+        var grown = data
+        grown.size = .gibibytes(2)
+        try await store.commit([.putVolume(grown), .removeVolume(other.id)])
+        let found = try await store.load().volumes
+        try require(found == [grown], "the changed one is left, got \(found)")
+        try await store.commit([.putVolume(try Self.volume("other"))])
+    }
+
+    private static func volume(_ name: String) throws -> Volume {
+        Volume(
+            id: .random(),
+            name: try VolumeName(name),
+            size: .gibibytes(1),
+            tags: ["a": "b"],
+            createdAt: Fixtures.time
+        )
+    }
+
     /// Events are numbered from 1 without gaps, also over a commit that failed, and can be read from any number on.
     public func numbersEvents() async throws {
         let store = try make()

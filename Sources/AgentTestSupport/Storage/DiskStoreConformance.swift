@@ -59,6 +59,31 @@ public struct DiskStoreConformance: Sendable {
         }
     }
 
+    /// The overlays over volumes are an instance's own, each by itself, and go with it.
+    public func volumesHaveOverlays() async throws {
+        let store = try make()
+        let (id, first, second) = (InstanceID.random(), VolumeID.random(), VolumeID.random())
+        let path = try await store.createOverlay(for: id, over: first, size: .mebibytes(64))
+        let same = try await store.createOverlay(for: id, over: first, size: .mebibytes(64))
+        try require(path == same, "the path is the same each time")
+        try require(
+            try await store.createOverlay(for: id, over: second, size: .mebibytes(64)) != path,
+            "another volume has another disk"
+        )
+        try require(try await store.fingerprint(of: id, over: first).size == .mebibytes(64), "it has its size")
+        try await store.removeOverlay(of: id, over: first)
+        try await store.removeOverlay(of: id, over: first)
+        do {
+            _ = try await store.fingerprint(of: id, over: first)
+            throw ConformanceFailure("a disk that was removed has a fingerprint")
+        } catch let error as AgentError {
+            try require(error.code == "disk_missing", "what is not there is missing: \(error)")
+        }
+        _ = try await store.fingerprint(of: id, over: second)
+        try await store.remove(id)
+        try require(try await store.instances().isEmpty, "nothing is left")
+    }
+
     /// Instances are listed as long as they have disks; removing twice is no error.
     public func removedInstancesAreGone() async throws {
         let store = try make()

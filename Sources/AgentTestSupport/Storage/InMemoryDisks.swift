@@ -8,6 +8,8 @@ public final class InMemoryDisks: DiskStore {
     private struct Disks {
         var overlay: ByteSize?
         var configuration: [UInt8]?
+        /// By volume, with how often each was written to.
+        var overVolumes: [VolumeID: DiskFingerprint] = [:]
         var writes = 0
         var origin: Int?
     }
@@ -61,6 +63,40 @@ public final class InMemoryDisks: DiskStore {
             if let failure = state.failure { throw failure }
             if state.disks[instance]?.overlay == nil { state.disks[instance, default: Disks()].overlay = size }
             return FilePath("/nonexistent/\(instance)/overlay.ext4")
+        }
+    }
+
+    public func createOverlay(
+        for instance: InstanceID,
+        over volume: VolumeID,
+        size: ByteSize
+    ) async throws -> FilePath {
+        try await enter("createVolumeOverlay")
+        return try host.state.withLock { state in
+            if let failure = state.failure { throw failure }
+            if state.disks[instance]?.overVolumes[volume] == nil {
+                let new = DiskFingerprint(size: size, modifiedNanoseconds: 0)
+                state.disks[instance, default: Disks()].overVolumes[volume] = new
+            }
+            return FilePath("/nonexistent/\(instance)/volume-\(volume).ext4")
+        }
+    }
+
+    public func fingerprint(of instance: InstanceID, over volume: VolumeID) async throws -> DiskFingerprint {
+        try await enter("fingerprint")
+        return try host.state.withLock { state in
+            guard let print = state.disks[instance]?.overVolumes[volume] else {
+                throw AgentError(.invalidState, code: "disk_missing", "instance \(instance) has no such disk")
+            }
+            return print
+        }
+    }
+
+    public func removeOverlay(of instance: InstanceID, over volume: VolumeID) async throws {
+        try await enter("removeVolumeOverlay")
+        try host.state.withLock { state in
+            if let failure = state.failure { throw failure }
+            state.disks[instance]?.overVolumes[volume] = nil
         }
     }
 

@@ -11,6 +11,7 @@ public struct AgentWorld: Sendable {
     public let host: InMemoryHost
     public let pictures: InMemoryImages
     public let logs: InMemoryLogs
+    public let volumeDisks: InMemoryVolumes
     /// What the doubles are asked.
     public let calls: PortCalls
     public let runtime: FilePath
@@ -24,13 +25,14 @@ public struct AgentWorld: Sendable {
     public private(set) var images: ImagesService
     public private(set) var instances: InstancesService
     public private(set) var directory: InstanceDirectory
+    public private(set) var volumes: VolumesService
     /// Makes the services of one life of the agent.
     private let beginLife:
         @Sendable (InMemoryHypervisor, InMemoryStateStore, InMemoryNetwork, InMemoryDisks, InMemorySnapshots) -> (
-            InstanceDirectory, ImagesService, InstancesService
+            InstanceDirectory, ImagesService, VolumesService, InstancesService
         )
 
-    /// The name of the image that ``with(behaviour:bootTimeout:network:time:_:)`` makes ready.
+    /// The name of the image that ``with(behaviour:bootTimeout:network:time:total:_:)`` makes ready.
     public static let imageName = "docker.io/library/test:latest"
 
     /// Runs `body` with a fresh world that has one ready image, and removes what it left on disk.
@@ -39,9 +41,16 @@ public struct AgentWorld: Sendable {
         bootTimeout: Duration = .seconds(60),
         network: InMemoryNetwork = InMemoryNetwork(),
         time: TimeSource = .system,
+        total: MachineSize? = nil,
         _ body: (inout AgentWorld) async throws -> Void
     ) async throws {
-        var world = AgentWorld(behaviour: behaviour, bootTimeout: bootTimeout, network: network, time: time)
+        var world = AgentWorld(
+            behaviour: behaviour,
+            bootTimeout: bootTimeout,
+            network: network,
+            time: time,
+            total: total
+        )
         defer { try? FileManager.default.removeItem(atPath: world.runtime.string) }
         let reference = try ImageReference(imageName)
         world.pictures.publish(
@@ -67,7 +76,13 @@ public struct AgentWorld: Sendable {
         await world.shutDown()
     }
 
-    private init(behaviour: GuestBehaviour, bootTimeout: Duration, network: InMemoryNetwork, time: TimeSource) {
+    private init(
+        behaviour: GuestBehaviour,
+        bootTimeout: Duration,
+        network: InMemoryNetwork,
+        time: TimeSource,
+        total: MachineSize?
+    ) {
         let calls = PortCalls()
         let (host, store) = (InMemoryHost(behaviour: behaviour, calls: calls), InMemoryStateStore(calls: calls))
         let (pictures, disks, logs) = (InMemoryImages(), InMemoryDisks(calls: calls), InMemoryLogs())
@@ -76,7 +91,8 @@ public struct AgentWorld: Sendable {
             "world-\(UUID().uuidString.prefix(8))"
         )
         let snapshots = InMemorySnapshots(root: runtime.appending("snapshots"), calls: calls)
-        (self.snapshots, self.calls) = (snapshots, calls)
+        let volumeDisks = InMemoryVolumes(root: runtime.appending("volumes"))
+        (self.snapshots, self.volumeDisks, self.calls) = (snapshots, volumeDisks, calls)
         beginLife = { hypervisor, store, network, disks, snapshots in
             let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
             let configuration = InstancesConfiguration(
@@ -87,7 +103,9 @@ public struct AgentWorld: Sendable {
                 maximumVCPUs: 4,
                 maximumMemory: .gibibytes(4),
                 maximumOverlaySize: .gibibytes(20),
-                bootTimeout: bootTimeout
+                bootTimeout: bootTimeout,
+                totalVCPUs: total?.vcpus,
+                totalMemory: total?.memory
             )
             let directory = InstanceDirectory()
             let images = ImagesService(
@@ -102,6 +120,14 @@ public struct AgentWorld: Sendable {
                 time: time,
                 logger: logger
             )
+            let volumes = VolumesService(
+                configuration: VolumesConfiguration(maximumTotalSize: .gibibytes(100)),
+                state: store,
+                store: volumeDisks,
+                instances: directory,
+                time: time,
+                logger: logger
+            )
             let instances = InstancesService(
                 configuration: configuration,
                 store: store,
@@ -109,6 +135,7 @@ public struct AgentWorld: Sendable {
                 images: images,
                 imageStore: pictures,
                 disks: disks,
+                volumes: volumes,
                 snapshots: snapshots,
                 logs: logs,
                 network: network,
@@ -116,13 +143,13 @@ public struct AgentWorld: Sendable {
                 time: time,
                 logger: logger
             )
-            return (directory, images, instances)
+            return (directory, images, volumes, instances)
         }
         hypervisor = InMemoryHypervisor(host: host)
         (self.host, self.store, self.network) = (host, store, network)
         (self.pictures, self.disks, self.logs) = (pictures, disks, logs)
         (self.runtime, self.bootTimeout, self.time) = (runtime, bootTimeout, time)
-        (directory, images, instances) = beginLife(hypervisor, store, network, disks, snapshots)
+        (directory, images, volumes, instances) = beginLife(hypervisor, store, network, disks, snapshots)
     }
 
     /// Ends the agent's life as `kill -9` does, begins the next one on the same host and state, and recovers.
@@ -146,9 +173,10 @@ public struct AgentWorld: Sendable {
         await previous.shutDown()
         if rebootingHost { host.reboot() }
         meanwhile()
-        (directory, images, instances) = beginLife(hypervisor, store, network, disks, snapshots)
+        (directory, images, volumes, instances) = beginLife(hypervisor, store, network, disks, snapshots)
         let state = try await store.load()
         try await images.recover(state.images, keepingDisksOf: state.usedImages)
+        try await volumes.recover(state)
         try await instances.recover(state, bootID: rebootingHost ? "another boot" : state.bootID ?? "boot")
     }
 

@@ -4,6 +4,7 @@ import GuestTransport
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
+import NIOPosix
 
 /// One request of the host's and its response.
 final class AgentStream: ChannelInboundHandler {
@@ -154,6 +155,13 @@ final class AgentStream: ChannelInboundHandler {
             guard agent.awakening != nil else { return respond(404, message: "this guest's clock is not its own") }
             if isComplete { return respond(400, message: "no news in the request") }
             takeFrame = { $0.wakeUp($1) }
+        case .mount, .unmount:
+            guard let volumes = agent.volumes else {
+                return respond(404, message: "this guest has no volumes of its own")
+            }
+            if isComplete { return respond(400, message: "no volume in the request") }
+            guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
+            takeFrame = { $0.change(route == .mount ? volumes.mount : volumes.unmount, $1) }
         case .identity:
             guard agent.renaming != nil else { return respond(404, message: "this guest cannot become another") }
             if isComplete { return respond(400, message: "no identity in the request") }
@@ -219,11 +227,27 @@ final class AgentStream: ChannelInboundHandler {
         respond(failure.isRefusal ? 400 : 500, message: failure.message)
     }
 
+    /// Mounts or unmounts on a thread that may block: a disk takes its time to appear, and its journal to be replayed.
+    private func change(_ perform: @escaping VolumeMounting.Change, _ frame: GuestFrame) {
+        guard let context, frame.kind == .request,
+            let volume = try? GuestJSON.decode(GuestVolume.self, from: frame.payload)
+        else { return respond(400, message: "that is no volume") }
+        let changed = VolumeMounting.thread.runIfActive(eventLoop: context.eventLoop) { perform(volume) }
+        changed.assumeIsolated().whenComplete { [self] result in
+            switch result {
+            case .success(nil): respond(204)
+            case .success(let reason?): respond(409, message: reason)
+            case .failure(let error): respond(500, message: "\(error)")
+            }
+        }
+    }
+
     private func hello() -> GuestHello {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
             features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
+                + (agent.volumes == nil ? [] : [GuestFeature.volumes])
                 + (agent.renaming == nil ? [] : [GuestFeature.identity]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
         )

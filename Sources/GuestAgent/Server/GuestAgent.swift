@@ -26,6 +26,7 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
 
     private(set) var configuration: GuestConfiguration
     let awakening: Awakening?
+    let volumes: VolumeMounting?
     let renaming: Renaming?
     private let powerOff: (@Sendable () -> Void)?
     let events = EventLog()
@@ -46,6 +47,7 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     ///   - configuration: What the host wrote on the configuration disk.
     ///   - eventLoop: Where to live.
     ///   - awakening: What to do after a standstill; nil for a guest that cannot do anything about it.
+    ///   - volumes: How volumes come and go while it runs; nil for a guest that cannot do that.
     ///   - renaming: How to become another guest; nil for a guest that cannot.
     ///   - powerOff: Ends the guest at once, with its disks written back; nil where that is not this agent's to do.
     ///   - watch: Told of each process that is started, on the event loop; someone must then call
@@ -54,6 +56,7 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
         configuration: GuestConfiguration,
         eventLoop: any EventLoop,
         awakening: Awakening? = nil,
+        volumes: VolumeMounting? = nil,
         renaming: Renaming? = nil,
         powerOff: (@Sendable () -> Void)? = nil,
         watch: @escaping @Sendable (Int32) -> Void = { _ in }
@@ -61,6 +64,7 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.awakening = awakening
+        self.volumes = volumes
         self.renaming = renaming
         self.powerOff = powerOff
         self.watch = watch

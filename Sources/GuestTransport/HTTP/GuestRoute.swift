@@ -14,6 +14,10 @@ public enum GuestRoute: Sendable, Hashable {
     case signal(UInt64?)
     /// News after a standstill: one request frame with a ``GuestProtocol/GuestWakeUp``.
     case wakeUp
+    /// A volume's disk was plugged in: one request frame with a ``GuestProtocol/GuestVolume``, answered when it is mounted.
+    case mount
+    /// A volume's disk is to be taken out: as ``mount``.
+    case unmount
     /// Another identity for a copy of a guest: one request frame with a ``GuestProtocol/GuestIdentity``.
     case identity
     /// A command, its frames both ways.
@@ -26,7 +30,7 @@ public enum GuestRoute: Sendable, Hashable {
     public var method: String {
         switch self {
         case .hello, .events, .output: "GET"
-        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .identity, .exec, .attach: "POST"
+        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .mount, .unmount, .identity, .exec, .attach: "POST"
         }
     }
 
@@ -41,6 +45,8 @@ public enum GuestRoute: Sendable, Hashable {
         case .signal(let number?): "/v1/signal?number=\(number)"
         case .signal(nil): "/v1/signal"
         case .wakeUp: "/v1/wake-up"
+        case .mount: "/v1/volumes/mount"
+        case .unmount: "/v1/volumes/unmount"
         case .identity: "/v1/identity"
         case .exec: "/v1/exec"
         case .attach: "/v1/attach"
@@ -75,6 +81,8 @@ public enum GuestRoute: Sendable, Hashable {
             guard let value = number("number") else { return nil }
             self = .signal(value)
         case ("POST", "/v1/wake-up") where query == nil: self = .wakeUp
+        case ("POST", "/v1/volumes/mount") where query == nil: self = .mount
+        case ("POST", "/v1/volumes/unmount") where query == nil: self = .unmount
         case ("POST", "/v1/identity") where query == nil: self = .identity
         case ("POST", "/v1/exec") where query == nil: self = .exec
         case ("POST", "/v1/attach") where query == nil: self = .attach

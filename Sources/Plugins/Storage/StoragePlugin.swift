@@ -1,6 +1,7 @@
 public import AgentCore
 
-/// The storage plugin: images from registries and archives, root disks as erofs, overlays as ext4, and instance logs.
+/// The storage plugin: images from registries and archives, root disks as erofs, overlays and volumes as ext4, and instance
+/// logs.
 public enum StoragePlugin {
     /// Its name in the configuration: what root disks are.
     public static let name = "erofs"
@@ -16,6 +17,7 @@ public enum StoragePlugin {
         provide(OCIArchiveWriter.init(store:))
         provide(BlobUploads.init(store:configuration:))
         provide(DirectoryDiskStore.init(configuration:))
+        provide(DirectoryVolumeStore.init(configuration:))
         provide(DirectorySnapshotStore.init(configuration:))
         provide(FileInstanceLogs.init(configuration:logger:))
         bind((any ImageStore).self) { (it: ContentStore) in it }
@@ -25,6 +27,7 @@ public enum StoragePlugin {
         bind((any ImageArchiveWriter).self) { (it: OCIArchiveWriter) in it }
         bind((any ImageUploads).self) { (it: BlobUploads) in it }
         bind((any DiskStore).self) { (it: DirectoryDiskStore) in it }
+        bind((any VolumeStore).self) { (it: DirectoryVolumeStore) in it }
         bind((any SnapshotStore).self) { (it: DirectorySnapshotStore) in it }
         bind((any InstanceLogs).self) { (it: FileInstanceLogs) in it }
     }

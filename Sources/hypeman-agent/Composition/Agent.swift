@@ -10,6 +10,7 @@ struct Agent: Service {
     let network: any NetworkBackend
     let instances: InstancesService
     let images: ImagesService
+    let volumes: VolumesService
     let pushes: PushService
     let information: AgentInformation
     let server: AgentHTTPServer
@@ -23,6 +24,8 @@ struct Agent: Service {
         let state = try await store.load()
         // Images first: an instance whose start is taken up needs its root disk's configuration.
         try await images.recover(state.images, keepingDisksOf: state.usedImages)
+        // Who has them is decided before anybody starts.
+        try await volumes.recover(state)
         try await instances.recover(state, bootID: boot.trimmingCharacters(in: .whitespacesAndNewlines))
         logger.info(
             "agent started",

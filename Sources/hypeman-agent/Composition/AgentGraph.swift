@@ -31,6 +31,7 @@ enum AgentGraph {
                 value(TimeSource.system)
                 provide(InstancesConfiguration.init(agent:))
                 provide(ImagesConfiguration.init(agent:))
+                provide(VolumesConfiguration.init(agent:))
                 provide(StorageConfiguration.init(agent:directory:))
                 provide(CloudHypervisorConfiguration.init(agent:))
                 provide(QEMUConfiguration.init(agent:))
@@ -58,6 +59,7 @@ enum AgentGraph {
                 provide(HypervisorSelection.init)
                 provide(ImagesService.init)
                 provide(PushService.init)
+                provide(VolumesService.init)
                 provide(InstancesService.init)
                 provide(ResourcesService.init)
                 provide(EventsService.init)
@@ -70,6 +72,7 @@ enum AgentGraph {
                 provide(AgentInformation.init(drivers:network:))
                 bind((any InstanceOperations).self) { (it: InstancesService) in it }
                 bind((any ImageOperations).self) { (it: ImagesService) in it }
+                bind((any VolumeOperations).self) { (it: VolumesService) in it }
                 bind((any ResourceOperations).self) { (it: ResourcesService) in it }
                 bind((any EventOperations).self) { (it: EventsService) in it }
                 provide(AgentHTTPServer.init)
@@ -112,13 +115,19 @@ extension InstancesConfiguration {
             maximumVCPUs: agent.maximumVCPUs,
             maximumMemory: agent.maximumMemory,
             maximumOverlaySize: agent.maximumOverlaySize,
-            bootTimeout: agent.bootTimeout
+            bootTimeout: agent.bootTimeout,
+            totalVCPUs: agent.totalVCPUs,
+            totalMemory: agent.totalMemory
         )
     }
 }
 
 extension ImagesConfiguration {
     init(agent: AgentConfiguration) { self.init(maximumConcurrentBuilds: agent.maximumConcurrentBuilds) }
+}
+
+extension VolumesConfiguration {
+    init(agent: AgentConfiguration) { self.init(maximumTotalSize: agent.maximumTotalVolumeStorage) }
 }
 
 extension ResourcesConfiguration {

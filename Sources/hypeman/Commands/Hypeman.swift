@@ -25,7 +25,8 @@ struct Hypeman: ParsableCommand {
             StatsCommand.self,
             PullCommand.self,
             ImportCommand.self, ImagesCommand.self, RmiCommand.self, SaveCommand.self, LoadCommand.self,
-            ImageCommand.self, SystemCommand.self, ResourcesCommand.self, HealthCommand.self, VersionCommand.self,
+            ImageCommand.self, VolumeCommand.self, SystemCommand.self, ResourcesCommand.self, HealthCommand.self,
+            VersionCommand.self,
         ]
     )
 }

@@ -52,21 +52,35 @@ struct RestoreCommand: AgentCommand {
 struct UpdateCommand: AgentCommand {
     static let configuration = CommandConfiguration(
         commandName: "update",
-        abstract: "Change what can be changed of instances in any state."
+        abstract: "Change instances.",
+        discussion: """
+            Processors and memory change at once where an instance runs, within what `run --max-cpus` and \
+            `--hotplug-size` made room for, and from its next start on where it is stopped.
+            """
     )
 
     @Option(help: RestartOption.help)
     var restart: RestartOption?
 
+    @Option(help: "Virtual processors.")
+    var cpus: Int?
+
+    @Option(name: [.short, .long], help: "Memory, as 2GB.")
+    var memory: String?
+
     @Argument(help: "The instances.")
     var instances: [String]
 
     func validate() throws {
-        guard restart != nil else { throw ValidationError("nothing is to be changed: give --restart.") }
+        guard restart != nil || cpus != nil || memory != nil else {
+            throw ValidationError("nothing is to be changed: give --cpus, --memory or --restart.")
+        }
     }
 
     func perform() async throws -> Int32 {
-        let (instances, body) = (instances, UpdateInstanceBody(restartPolicy: restart?.body))
+        let (instances, body) = (
+            instances, UpdateInstanceBody(restartPolicy: restart?.body, vcpus: cpus, size: memory)
+        )
         return try await AgentClient.with { client in
             try await Each.perform(instances) { name in
                 try await client.call(.patch, AgentClient.path(instance: name), body: body)

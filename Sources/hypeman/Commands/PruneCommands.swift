@@ -123,14 +123,15 @@ struct SystemPruneCommand: AgentCommand {
 struct DiskUsageCommand: AgentCommand {
     static let configuration = CommandConfiguration(
         commandName: "df",
-        abstract: "Show what images and instances take of the agent's disk.",
+        abstract: "Show what images, instances and volumes take of the agent's disk.",
         discussion: """
-            ACTIVE are images that an instance was made from, and overlays and logs of instances that are not stopped. \
-            RECLAIMABLE is the size of the others: 'image prune --all' and 'rm' free it.
+            ACTIVE are images that an instance was made from, overlays and logs of instances that are not stopped, and \
+            volumes that an instance has. RECLAIMABLE is the size of the others: 'image prune --all', 'rm' and 'volume \
+            prune' free it.
             """
     )
 
-    @Flag(name: [.short, .long], help: "Show each image and instance.")
+    @Flag(name: [.short, .long], help: "Show each image, instance and volume.")
     var verbose = false
 
     @Option(help: "How to print: table, json or yaml.")
@@ -147,7 +148,9 @@ struct DiskUsageCommand: AgentCommand {
                 print("\nImages and downloads take \(HumanText.bytes(used)) of at most \(HumanText.bytes(limit)).")
             }
             guard verbose else { return 0 }
-            for table in [Self.table(of: found.imageList), Self.table(of: found.instanceList)] {
+            for table in [
+                Self.table(of: found.imageList), Self.table(of: found.instanceList), Self.table(of: found.volumeList),
+            ] {
                 print()
                 for line in table.lines { print(line) }
             }
@@ -160,6 +163,7 @@ struct DiskUsageCommand: AgentCommand {
         var table = Table("TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")
         for (name, category) in [
             ("Images", found.images), ("Downloads", found.downloads), ("Overlays", found.overlays),
+            ("Volumes", found.volumes),
             ("Logs", found.logs),
         ] {
             let share =
@@ -186,6 +190,19 @@ struct DiskUsageCommand: AgentCommand {
                 HumanText.bytes(image.shared),
                 HumanText.bytes(image.unique),
                 "\(image.instances)"
+            )
+        }
+        return table
+    }
+
+    private static func table(of volumes: [DiskUsageResponse.VolumeUsage]) -> Table {
+        var table = Table("VOLUME", "SIZE", "USED", "INSTANCES")
+        for volume in volumes {
+            table.add(
+                volume.name,
+                HumanText.bytes(volume.size),
+                HumanText.bytes(volume.used),
+                "\(volume.instances)"
             )
         }
         return table

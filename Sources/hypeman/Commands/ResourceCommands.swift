@@ -99,7 +99,7 @@ struct StatsCommand: AgentCommand {
     }
 
     private static func table(of found: [InstanceStatsResponse]) -> Table {
-        var table = Table("NAME", "CPU SECONDS", "MEMORY", "OF", "RECEIVED", "SENT")
+        var table = Table("NAME", "CPU SECONDS", "MEMORY", "OF", "RECEIVED", "SENT", "READ", "WRITTEN")
         for stats in found {
             table.add(
                 stats.instanceName,
@@ -107,7 +107,9 @@ struct StatsCommand: AgentCommand {
                 HumanText.bytes(stats.residentMemory),
                 HumanText.bytes(stats.allocatedMemory),
                 HumanText.bytes(stats.receivedBytes),
-                HumanText.bytes(stats.sentBytes)
+                HumanText.bytes(stats.sentBytes),
+                stats.diskReadBytes.map(HumanText.bytes) ?? "-",
+                stats.diskWrittenBytes.map(HumanText.bytes) ?? "-"
             )
         }
         return table

@@ -46,6 +46,15 @@ struct RunCommand: AgentCommand {
     @Option(name: [.short, .long], help: "Memory, as 512MB.")
     var memory: String?
 
+    @Option(help: "Virtual processors that it can be given while it runs.")
+    var maxCpus: Int?
+
+    @Option(help: "Memory that it can be given beyond that while it runs, as 3GB.")
+    var hotplugSize: String?
+
+    @Option(name: .customLong("disk-io"), help: "How fast its disks are together, as 100MB/s.")
+    var diskRate: String?
+
     @Option(help: "Replaces the image's entrypoint.")
     var entrypoint: String?
 
@@ -69,6 +78,8 @@ struct RunCommand: AgentCommand {
 
     @OptionGroup var networking: NetworkOptions
 
+    @OptionGroup var volumes: VolumeOptions
+
     @Argument(
         parsing: .captureForPassthrough,
         help: ArgumentHelp("The image, and what to run instead of its command.", valueName: "image> <command")
@@ -87,10 +98,12 @@ struct RunCommand: AgentCommand {
 
     func perform() async throws -> Int32 {
         if tty, !detach { try AttachedProgram.checkTerminal() }
-        let body = try body()
-        let (detach, rm) = (detach, rm)
+        let asked = try body()
+        let (detach, rm, volumes) = (detach, rm, try volumes.wanted())
         return try await AgentClient.with { client in
-            try await Self.makeReady(body.image, client)
+            try await Self.makeReady(asked.image, client)
+            var body = asked
+            body.volumes = try await volumes.prepare(client)
             let instance = try await client.call(.post, "/instances", body: body, as: InstanceResponse.self)
             guard !detach else {
                 print(instance.id)
@@ -146,6 +159,9 @@ struct RunCommand: AgentCommand {
         body.size = memory
         body.vcpus = cpus
         body.overlaySize = overlaySize
+        body.maximumVCPUs = maxCpus
+        body.hotplugSize = hotplugSize
+        body.diskRate = diskRate
         body.env = try EnvironmentOptions.merge(files: envFile, variables: env, own: environment)
         body.user = user
         body.workingDirectory = workdir

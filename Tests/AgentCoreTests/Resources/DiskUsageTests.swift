@@ -30,6 +30,7 @@ import Testing
                 images: world.images,
                 imageStore: world.pictures,
                 disks: world.disks,
+                volumes: world.volumes,
                 logs: world.logs
             ).diskUsage()
             #expect(report.images == .init(count: 2, active: 1, size: .mebibytes(8), reclaimable: .mebibytes(4)))

@@ -23,6 +23,7 @@ import Testing
             images: world.images,
             imageStore: world.pictures,
             disks: world.disks,
+            volumes: world.volumes,
             logs: world.logs
         ).report()
     }

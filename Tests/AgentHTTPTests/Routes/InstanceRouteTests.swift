@@ -18,6 +18,7 @@ import Testing
                 "/instances",
                 body: #"""
                     {"name":"web","image":"alpine","size":"512MB","hotplug_size":"3GB","overlay_size":"10GB","vcpus":2,
+                     "disk_io_bps":"100MB/s","max_vcpus":4,
                      "env":{"A":"1"},"cmd":["sh","-c","true"],"network":{"egress":{"enabled":false}},"devices":[],
                      "volumes":[],"gpu":{"profile":""},"skip_kernel_headers":true,"tags":{"k":"v"},"auto_standby":null}
                     """#
@@ -31,7 +32,8 @@ import Testing
             let request = try #require(server.instances.script.withLock { $0.created.first })
             #expect(request.memory == .mebibytes(512))
             #expect(request.command == ["sh", "-c", "true"])
-            #expect(request.vcpus == 2)
+            #expect(request.vcpus == 2 && request.maximumVCPUs == 4)
+            #expect(request.memoryRoom == .gibibytes(3) && request.diskRate == .mebibytes(100))
         }
     }
 
@@ -51,6 +53,10 @@ import Testing
             #"{"name":"a","image":"b","network":{"egress":{"enabled":true}}}"#, 501, "not_implemented",
             "network.egress.enabled"
         ),
+        (#"{"name":"a","image":"b","disk_io_bps":"100MB"}"#, 400, "invalid_disk_io_bps", "100MB/s"),
+        (#"{"name":"a","image":"b","disk_io_bps":"1.5GB/s"}"#, 400, "invalid_disk_io_bps", "1.5GB/s"),
+        (#"{"name":"a","image":"b","disk_io_bps":"100Mbps"}"#, 400, "invalid_disk_io_bps", "100Mbps"),
+        (#"{"name":"a","image":"b","hotplug_size":"lots"}"#, 400, "invalid_hotplug_size", "lots"),
         (#"{"name":"a","image":"b","network":{"ports":["80:80"]}}"#, 400, "invalid_request", "network.ports[0]"),
         (#"{"name":"a","image":"b","network":{"ports":{}}}"#, 400, "invalid_field", "network.ports"),
         (
@@ -81,10 +87,7 @@ import Testing
         (#"{"name":"a","image":"b","vcpus":1.5}"#, 400, "invalid_field", "vcpus"),
         (#"{"name":"a","image":"b","vcpus":0}"#, 400, "invalid_vcpus", "0"),
         (#"{"name":"a","image":"b","env":{"A=B":"x"}}"#, 400, "invalid_env", "A=B"),
-        (
-            #"{"name":"a","image":"b","volumes":[{"volume_id":"x","mount_path":"/y"}]}"#, 501, "not_implemented",
-            "volumes"
-        ),
+        (#"{"name":"a","image":"b","volumes":[{"mount_path":"/y"}]}"#, 400, "missing_field", "volume_id"),
         (#"{"name":"a","image":"b","hypervisor":"vz"}"#, 501, "not_implemented", "vz"),
         ("[]", 400, "invalid_request", "object"), ("{", 400, "invalid_request", "JSON"),
         ("", 400, "invalid_request", "JSON"),

@@ -113,4 +113,23 @@ import Testing
             #expect(try server.instances.get("web").specification.restartPolicy == nil)
         }
     }
+
+    @Test func aSizeIsTakenStrictly() async throws {
+        try await TestServer.with { server async throws in
+            server.instances.add("web")
+            let body = #"{"vcpus":3,"size":"2GB"}"#
+            let answer = try await server.request(.PATCH, "/instances/web", body: body)
+            #expect(answer.status == 200)
+            let instance = try answer.decode(InstanceResponse.self)
+            #expect(instance.vcpus == 3 && instance.size == "2.0 GB")
+            for (body, code) in [
+                (#"{"size":"much"}"#, "invalid_size"), (#"{"vcpus":"3"}"#, "invalid_field"),
+                (#"{"cpus":3}"#, "unknown_field"),
+            ] {
+                let refused = try await server.request(.PATCH, "/instances/web", body: body)
+                #expect(refused.status == 400)
+                #expect(try refused.errorCode == code)
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ import Testing
             let routes = try AgentHTTPServer.routes(
                 instances: server.instances,
                 images: server.images,
+                volumes: server.volumes,
                 resources: ScriptedResources(),
                 events: ScriptedEvents(),
                 information: AgentInformation(version: "1", hypervisors: [], providesNetwork: false)

@@ -85,6 +85,18 @@ final class ScriptedInstances: InstanceOperations {
         }
     }
 
+    func attachVolume(_ reference: String, _ request: VolumeMountRequest) async throws -> Instance {
+        let id = try VolumeID(request.volume)
+        return try change(reference) { instance in
+            let mount = VolumeMount(volume: id, path: request.path, readOnly: request.readOnly)
+            instance.specification.volumes.append(mount)
+        }
+    }
+
+    func detachVolume(_ reference: String, volume: String) async throws -> Instance {
+        try change(reference) { $0.specification.volumes.removeAll { $0.volume.rawValue == volume } }
+    }
+
     func delete(_ reference: String) async throws {
         let instance = try get(reference)
         script.withLock { script in script.instances.removeAll { $0.id == instance.id } }
@@ -115,6 +127,8 @@ final class ScriptedInstances: InstanceOperations {
     func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance {
         try change(reference) { instance in
             if let policy = request.restartPolicy { instance.specification.restartPolicy = policy }
+            if let vcpus = request.vcpus { instance.specification.vcpus = vcpus }
+            if let memory = request.memory { instance.specification.memory = memory }
         }
     }
 

@@ -20,6 +20,7 @@ struct TestServer: Sendable {
     let port: Int
     let instances: ScriptedInstances
     let images: ScriptedImages
+    let volumes: ScriptedVolumes
     let events: ScriptedEvents
     let directory: FilePath
     let http: HTTPClient
@@ -46,12 +47,14 @@ struct TestServer: Sendable {
         defer { try? FileManager.default.removeItem(atPath: directory.string) }
         let instances = ScriptedInstances()
         let images = ScriptedImages(directory: archives)
+        let volumes = ScriptedVolumes(directory: archives)
         let events = ScriptedEvents()
         let socket = directory.appending("agent.sock")
         let server = try AgentHTTPServer(
             configuration: HTTPConfiguration(socketPath: socket, port: 0, jwtSecret: secret, tls: tls),
             instances: instances,
             images: images,
+            volumes: volumes,
             pushes: pushes ?? PushBackend.inMemory().pushes,
             resources: ScriptedResources(),
             events: events,
@@ -89,6 +92,7 @@ struct TestServer: Sendable {
                         port: port ?? 0,
                         instances: instances,
                         images: images,
+                        volumes: volumes,
                         events: events,
                         directory: directory,
                         http: http,

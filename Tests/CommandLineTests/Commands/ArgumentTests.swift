@@ -47,6 +47,58 @@ import Testing
         #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(arguments) }
     }
 
+    @Test func roomAndDiskRateReachTheRequest() throws {
+        let body = try run("--max-cpus", "4", "--hotplug-size", "3GB", "--disk-io", "100MB/s", "alpine")
+        #expect(body.maximumVCPUs == 4 && body.hotplugSize == "3GB" && body.diskRate == "100MB/s")
+        #expect(try run("alpine").hotplugSize == nil)
+        #expect(throws: Never.self) { try Hypeman.parseAsRoot(["update", "--cpus", "2", "--memory", "2GB", "web"]) }
+    }
+
+    @Test(
+        arguments: [
+            ("data:/data", VolumeMountBody(volumeID: "id", mountPath: "/data")),
+            ("data:/data:rw", VolumeMountBody(volumeID: "id", mountPath: "/data")),
+            ("data:/data:ro", VolumeMountBody(volumeID: "id", mountPath: "/data", readonly: true)),
+            (
+                "data:/data:overlay",
+                VolumeMountBody(volumeID: "id", mountPath: "/data", readonly: true, overlay: true, overlaySize: "10GB")
+            ),
+            (
+                "data:/data:overlay=2GB",
+                VolumeMountBody(volumeID: "id", mountPath: "/data", readonly: true, overlay: true, overlaySize: "2GB")
+            ),
+        ]
+    )
+    func volumesAreWrittenAsDockerDoes(_ text: String, _ body: VolumeMountBody) throws {
+        let command = try #require(try Hypeman.parseAsRoot(["run", "-v", text, "alpine"]) as? RunCommand)
+        let wanted = try command.volumes.wanted()
+        #expect(wanted.options.map { $0.body(volumeID: "id") } == [body] && wanted.options[0].volume == "data")
+        #expect(wanted.size == VolumeSize(gigabytes: 10))
+    }
+
+    @Test(arguments: [
+        ["run", "-v", "/data", "alpine"], ["run", "-v", "/host:/data", "alpine"], ["run", "-v", "./x:/data", "alpine"],
+        ["run", "-v", "data:relative", "alpine"], ["run", "-v", "data:/data:z", "alpine"],
+        ["run", "-v", ":/data", "alpine"],
+        ["run", "-v", "a:/b:overlay=", "alpine"], ["volume", "create", "--size", "10MB", "x"],
+        ["volume", "create", "--size", "0", "x"], ["volume", "grow", "x"],
+        ["volume", "attach", "web", "data:/d:overlay"],
+        ["volume", "rm"],
+    ])
+    func volumesThatMakeNoSenseAreRefused(_ arguments: [String]) {
+        #expect(throws: (any Error).self) { try Hypeman.parseAsRoot(arguments) }
+    }
+
+    @Test func anArchiveGoesWhereItsVolumeIsDescribed() throws {
+        let body = CreateVolumeBody(name: "a b", size: 3, id: "x", tags: ["k": "v&w"])
+        #expect(
+            VolumeCreateCommand.archivePath(body)
+                == "/volumes/from-archive?name=a%20b&size_gb=3&id=x&tags%5Bk%5D=v%26w"
+        )
+        #expect(VolumeSize(argument: "2TB") == VolumeSize(gigabytes: 2048))
+        #expect(VolumeSize(argument: "7GiB") == VolumeSize(gigabytes: 7))
+    }
+
     @Test func optionsAfterTheImageBelongToTheProgram() throws {
         let body = try run("--name", "web", "alpine", "ls", "-l", "--name", "x")
         #expect(body.name == "web")

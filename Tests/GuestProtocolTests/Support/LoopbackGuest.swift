@@ -21,6 +21,8 @@ final class LoopbackGuest: Sendable {
     let socket: FilePath
     /// What it was told after a standstill.
     let news = NIOLockedValueBox<(time: Int, seed: [UInt8])>((0, []))
+    /// What it was told to mount, and not to unmount.
+    let volumes = NIOLockedValueBox<[GuestVolume]>([])
     /// What it was told of its network, when it became another one.
     let networks = NIOLockedValueBox<[(GuestConfiguration.Network, formerMACs: [String])]>([])
     let hostnames = NIOLockedValueBox<[String]>([])
@@ -77,7 +79,7 @@ final class LoopbackGuest: Sendable {
         directory = FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
         socket = directory.appending("channel.sock")
         let reaper = Reaper(eventLoop: group.next())
-        let (news, networks, hostnames, powerOffs) = (news, networks, hostnames, powerOffs)
+        let (news, volumes, networks, hostnames, powerOffs) = (news, volumes, networks, hostnames, powerOffs)
         let agent = GuestAgent(
             configuration: configuration,
             eventLoop: group.next(),
@@ -90,6 +92,18 @@ final class LoopbackGuest: Sendable {
                 seed: { bytes in
                     news.withLockedValue { $0.seed = bytes }
                     return 0
+                }
+            ),
+            volumes: VolumeMounting(
+                mount: { volume in
+                    guard volume.disk != "missing" else { return "the disk missing did not appear" }
+                    volumes.withLockedValue { $0.append(volume) }
+                    return nil
+                },
+                unmount: { volume in
+                    guard volume.disk != "busy" else { return "volume is in use by process 7 (sh)" }
+                    volumes.withLockedValue { $0.removeAll { $0 == volume } }
+                    return nil
                 }
             ),
             renaming: Renaming(

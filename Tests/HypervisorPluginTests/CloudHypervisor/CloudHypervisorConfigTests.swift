@@ -69,6 +69,36 @@ struct CloudHypervisorConfigTests {
         #expect(try config()["disks"]?.elements[0]["rate_limiter_config"] == nil)
     }
 
+    @Test func disksOfOneGroupShareTheirLimit() throws {
+        let whole = try config {
+            for index in $0.disks.indices {
+                $0.disks[index].rateLimit = .mebibytes(10)
+                $0.disks[index].rateGroup = index == 0 ? nil : "instance"
+            }
+        }
+        #expect(try Specification().problems(whole, schema: "VmConfig") == [])
+        let groups = whole["rate_limit_groups"]?.elements
+        #expect(groups?.map { $0["id"] } == [.string("instance")])
+        #expect(groups?.first?["rate_limiter_config"]?["bandwidth"]?["size"] == .integer(10 << 20))
+        let disks = whole["disks"]?.elements
+        #expect(disks?.map { $0["rate_limit_group"]?.text } == [nil, "instance", "instance"])
+        #expect(disks?.map { $0["rate_limiter_config"] == nil } == [false, true, true])
+        #expect(try config()["rate_limit_groups"] == nil)
+    }
+
+    @Test func aDiskThatIsPluggedInHasItsLimitForItself() throws {
+        let disk = MachineDescription.Disk(
+            serial: "vol-1",
+            path: "/volume",
+            readOnly: false,
+            slot: 0,
+            rateLimit: .mebibytes(10),
+            rateGroup: "instance"
+        )
+        let config = try CloudHypervisorConfig.disk(disk)
+        #expect(config.rateGroup == nil && config.rateLimiter?.bandwidth.size == 10 << 20)
+    }
+
     @Test func roomForMoreIsInWholeBlocksOfVirtioMem() throws {
         let memory = try config { $0.largestSize = MachineSize(vcpus: 3, memory: .mebibytes(300)) }["memory"]
         #expect(memory?["size"] == .integer(256 << 20) && memory?["hotplug_size"] == .integer(128 << 20))

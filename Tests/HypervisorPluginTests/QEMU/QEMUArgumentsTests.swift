@@ -99,4 +99,30 @@ struct QEMUArgumentsTests {
         #expect(disks.last?.contains(#""addr":"8","bus":"hotplug""#) == true)
         #expect(disks.last?.contains(#""id":"slot7""#) == true)
     }
+
+    @Test func roomIsMadeOnlyWhereItIsAskedFor() throws {
+        let plain = try arguments()
+        #expect(value(after: "-smp", in: plain) == "cpus=2")
+        #expect(!plain.contains { $0.contains("virtio-mem") || $0.contains("memhp") })
+        let roomy = try arguments {
+            $0.largestSize = MachineSize(vcpus: 4, memory: .mebibytes(1024))
+            $0.resized = MachineSize(vcpus: 3, memory: .mebibytes(512))
+        }
+        #expect(value(after: "-smp", in: roomy) == "cpus=2,maxcpus=4,sockets=1,cores=4,threads=1")
+        #expect(value(after: "-m", in: roomy) == "size=262144K,maxmem=1048576K")
+        #expect(roomy.filter { $0.contains("-x86_64-cpu") }.count == 1)
+        #expect(value(after: "-append", in: roomy)?.contains("memhp_default_state=online") == true)
+    }
+
+    @Test func aLimitIsMadeOnceForThoseThatShareIt() throws {
+        let made = try arguments {
+            $0.disks = ["a", "b", "c"].map {
+                .init(serial: $0, path: FilePath("/\($0)"), readOnly: false, rateLimit: .mebibytes(1), rateGroup: "all")
+            }
+            $0.disks[2].rateGroup = nil
+        }
+        let limits = made.filter { $0.contains("throttle-group\",") || $0.contains("qom-type") }
+        #expect(limits.count == 2, "\(limits)")
+        #expect(made.filter { $0.contains(#""driver":"throttle""#) }.count == 3)
+    }
 }

@@ -14,7 +14,7 @@ struct GuestDisks {
     /// Makes root, overlay and configuration in a directory.
     init(in scratch: Scratch, program: [String], openStandardInput: Bool = false) async throws {
         let tree = try scratch.directory("tree")
-        for program in ["sh", "cat", "sleep", "echo", "false", "date", "od"] {
+        for program in ["sh", "cat", "sleep", "echo", "false", "date", "od", "dd"] {
             try await Self.copy("/bin/\(program)", to: tree)
         }
         let root = scratch.path.appending("root.erofs")

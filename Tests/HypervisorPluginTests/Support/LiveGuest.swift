@@ -25,11 +25,23 @@ final class LiveGuest {
         self.description = description
         self.scratch = scratch
         channel = try await machine.openGuestChannel()
+        for try await event in channel.events(after: 0) {
+            if case .started = event.kind { return }
+        }
+        throw ConformanceFailure("the program does not start")
     }
 
     /// Boots one, and ends it and its others afterwards.
     static func with(
         _ change: (inout MachineDescription) -> Void = { _ in },
+        _ body: (LiveGuest) async throws -> Void
+    ) async throws {
+        try await with({ machine, _ in change(&machine) }, body)
+    }
+
+    /// The same with disks of the start's own, which are made by their serial and size.
+    static func with(
+        _ change: (inout MachineDescription, (String, Int) throws -> MachineDescription.Disk) throws -> Void,
         _ body: (LiveGuest) async throws -> Void
     ) async throws {
         let files = try GuestFiles.find()
@@ -45,7 +57,7 @@ final class LiveGuest {
                 card: nil,
                 runtimeDirectory: try scratch.directory("run")
             )
-            change(&machine)
+            try change(&machine) { try Self.disk($0, slot: nil, size: $1, in: scratch) }
             try await QEMUFixture.with(machine) { fixture in
                 let guest = try await LiveGuest(try await fixture.start(), machine, scratch)
                 do {
@@ -69,27 +81,50 @@ final class LiveGuest {
         return String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    /// A disk of 1 MiB that says its name.
-    func disk(_ serial: String, slot: Int?) throws -> MachineDescription.Disk {
-        let bytes = Array("\(serial) is here\n".utf8) + [UInt8](repeating: 0, count: 1 << 20)
-        let path = try scratch.write(Array(bytes.prefix(1 << 20)), to: "\(serial).raw")
+    /// A disk that says its name.
+    func disk(_ serial: String, slot: Int?, size: Int = 1 << 20) throws -> MachineDescription.Disk {
+        try Self.disk(serial, slot: slot, size: size, in: scratch)
+    }
+
+    private static func disk(
+        _ serial: String,
+        slot: Int?,
+        size: Int,
+        in scratch: Scratch
+    ) throws -> MachineDescription.Disk {
+        let bytes = Array("\(serial) is here\n".utf8) + [UInt8](repeating: 0, count: size)
+        let path = try scratch.write(Array(bytes.prefix(size)), to: "\(serial).raw")
         return MachineDescription.Disk(serial: serial, path: path, readOnly: false, slot: slot)
     }
 
-    /// The first line of a disk, once the guest has found it.
-    func firstBytes(of serial: String) async throws -> String {
-        let script = """
-            n=0
-            while [ $n -lt 200 ]; do
+    /// Waits until something is so in the guest.
+    func settle(_ what: String, _ isSo: () async throws -> Bool) async throws {
+        for _ in 0..<100 {
+            if try await isSo() { return }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        throw ConformanceFailure("\(what): not so")
+    }
+
+    /// The device of a disk, once the guest has found it.
+    func path(of serial: String) async throws -> String {
+        var found = ""
+        try await settle("a disk \(serial)") {
+            let script = """
                 for d in /sys/block/*; do
-                    read -r s < $d/serial && [ "$s" = "\(serial)" ] && read -r l < /dev/${d##*/} && echo "$l" && exit
+                    s=; read -r s <$d/serial; [ "$s" = "\(serial)" ] && echo /dev/${d##*/}
                 done 2>/dev/null
-                sleep 0.05
-                n=$((n + 1))
-            done
-            echo "no disk \(serial)"; cat /proc/partitions
-            """
-        return try await run(["sh", "-c", script])
+                """
+            found = try await run(["sh", "-c", script])
+            return !found.isEmpty
+        }
+        return found
+    }
+
+    /// The first line of a disk, once the guest has found it.
+    func firstLine(of serial: String) async throws -> String {
+        let path = try await path(of: serial)
+        return try await run(["sh", "-c", "read -r line <\(path); echo $line"])
     }
 
     private func endOthers() async {
@@ -98,10 +133,18 @@ final class LiveGuest {
 
     /// Another machine that has the same disk, and no guest to speak of.
     func anotherMachine(with disk: MachineDescription.Disk) async throws -> any VirtualMachine {
+        try await anotherMachine(with: [disk], card: nil)
+    }
+
+    func anotherMachine(
+        with disks: [MachineDescription.Disk],
+        card: MachineDescription.Card?
+    ) async throws -> any VirtualMachine {
         var machine = description
         machine.instance = .random()
-        machine.disks = [disk]
-        machine.runtimeDirectory = try scratch.directory("other-\(others.count)")
+        machine.disks = disks
+        machine.card = card
+        machine.runtimeDirectory = try scratch.directory("other-\(UUID().uuidString.prefix(4))")
         let other = try await QEMUFixture.makeDriver().start(machine, session: QEMUFixture.session)
         others.append(other)
         return other
@@ -109,7 +152,7 @@ final class LiveGuest {
 
     /// Saves it, ends it and takes it up with further disks.
     func restart(with disks: [MachineDescription.Disk] = [], resized: MachineSize? = nil) async throws {
-        let directory = SnapshotDirectory(path: try scratch.directory("saved"))
+        let directory = SnapshotDirectory(path: try scratch.directory("saved-\(UUID().uuidString.prefix(4))"))
         try await self.machine.pause()
         try await self.machine.snapshot(to: directory)
         try await end(self.machine)

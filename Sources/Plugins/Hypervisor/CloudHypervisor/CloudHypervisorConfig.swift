@@ -61,7 +61,8 @@ struct CloudHypervisorConfig {
                 initramfs: machine.initrd.string,
                 cmdline: KernelCommandLine.make(machine, accelerator: accelerator)
             ),
-            disks: try machine.disks.map(Self.disk),
+            rateLimitGroups: rateLimitGroups,
+            disks: try machine.disks.map { try Self.disk($0, inGroup: true) },
             net: machine.card.map { [Self.net($0)] },
             serial: VMConfig.Console(mode: "Socket", socket: files.console.string),
             console: VMConfig.Console(mode: "Off"),
@@ -82,7 +83,26 @@ struct CloudHypervisorConfig {
         return memory
     }
 
-    static func disk(_ disk: MachineDescription.Disk) throws -> VMConfig.Disk {
+    /// The groups of the machine's disks; none at all if it has none.
+    private var rateLimitGroups: [VMConfig.RateLimitGroup]? {
+        var groups: [VMConfig.RateLimitGroup] = []
+        for disk in machine.disks {
+            guard let id = disk.rateGroup, let limit = disk.rateLimit, !groups.contains(where: { $0.id == id }) else {
+                continue
+            }
+            groups.append(VMConfig.RateLimitGroup(id: id, rateLimiter: Self.limiter(limit)))
+        }
+        return groups.isEmpty ? nil : groups
+    }
+
+    private static func limiter(_ limit: ByteSize) -> VMConfig.RateLimiter {
+        VMConfig.RateLimiter(bandwidth: VMConfig.TokenBucket(size: limit.bytes, refillTime: refillMilliseconds))
+    }
+
+    /// - Parameter inGroup: Whether it shares the limit of its group. A machine that runs gets no new groups, so that a
+    ///   disk that is plugged in has its limit for itself.
+    static func disk(_ disk: MachineDescription.Disk, inGroup: Bool = false) throws -> VMConfig.Disk {
+        let group = inGroup && disk.rateLimit != nil ? disk.rateGroup : nil
         guard disk.serial.utf8.count <= 20 else {
             throw AgentError(.invalidArgument, "the disk serial \(disk.serial) is longer than 20 bytes")
         }
@@ -93,11 +113,8 @@ struct CloudHypervisorConfig {
             readOnly: disk.readOnly,
             // What the guest frees is freed on the host.
             sparse: !disk.readOnly,
-            rateLimiter: disk.rateLimit.map {
-                VMConfig.RateLimiter(
-                    bandwidth: VMConfig.TokenBucket(size: $0.bytes, refillTime: Self.refillMilliseconds)
-                )
-            }
+            rateLimiter: group == nil ? disk.rateLimit.map(limiter) : nil,
+            rateGroup: group
         )
     }
 

@@ -63,6 +63,22 @@ final class GuestSession: GuestChannel {
         _ = try await requests.call(.wakeUp, body: ByteBuffer(frame: .request, payload: payload))
     }
 
+    func mount(_ volume: GuestVolume) async throws { try await change(.mount, volume) }
+
+    func unmount(_ volume: GuestVolume) async throws { try await change(.unmount, volume) }
+
+    private func change(_ route: GuestRoute, _ volume: GuestVolume) async throws {
+        guard hello.features.contains(GuestFeature.volumes) else {
+            throw AgentError(
+                .notSupported,
+                code: "guest_too_old",
+                "the guest's hypeman-init \(hello.initVersion) cannot mount volumes while it runs; stop and start the instance"
+            )
+        }
+        let payload = try GuestJSON.encode(volume)
+        _ = try await requests.call(route, body: ByteBuffer(frame: .request, payload: payload))
+    }
+
     func identify(_ identity: GuestIdentity) async throws {
         guard hello.features.contains(GuestFeature.identity) else {
             throw AgentError(.notSupported, "the guest's hypeman-init \(hello.initVersion) cannot become another guest")

@@ -35,9 +35,9 @@ struct QEMUArguments {
         case .kvm: arguments += ["-accel", "kvm", "-cpu", "host"]
         case .tcg: arguments += ["-accel", "tcg,thread=multi", "-cpu", Self.emulatedProcessor]
         }
-        arguments += ["-smp", "cpus=\(machine.size.vcpus)", "-m", "size=\((machine.size.memory.bytes + 1023) >> 10)K"]
+        arguments += size()
         arguments += ["-kernel", machine.kernel.string, "-initrd", machine.initrd.string]
-        arguments += ["-append", KernelCommandLine.make(machine, accelerator: accelerator)]
+        arguments += ["-append", KernelCommandLine.make(machine, accelerator: accelerator, with: room.kernelArguments)]
         // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the
         // instance's policy says so, and a guest whose kernel panics does not boot for ever.
         arguments += ["-S", "-no-reboot"]
@@ -45,9 +45,18 @@ struct QEMUArguments {
         arguments += socket("control", files.control) + ["-mon", "chardev=control,mode=control"]
         arguments += socket("console", files.console) + ["-serial", "chardev:console"]
         arguments += try channel() + devices()
+        arguments += try room.devices(emulated: accelerator == .tcg).flatMap(device)
         for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, number) }
         if let card = machine.card { arguments += try self.card(card) }
         return arguments
+    }
+
+    private var room: QEMURoom { QEMURoom(machine) }
+
+    private func size() -> [String] {
+        let memory = "size=\((machine.size.memory.bytes + 1023) >> 10)K"
+        return ["-smp", room.processors] + ["-m", [memory, room.memory].compactMap(\.self).joined(separator: ",")]
+            + room.backend
     }
 
     private func channel() throws -> [String] {
@@ -59,16 +68,30 @@ struct QEMUArguments {
     }
 
     private func devices() throws -> [String] {
-        try device(["driver": "virtio-rng-pci", "disable-legacy": "on"])
-            + device(["driver": "virtio-balloon-pci", "free-page-reporting": true, "disable-legacy": "on"])
+        try device(["driver": "virtio-balloon-pci", "free-page-reporting": true, "disable-legacy": "on"])
             + device(["driver": "pvpanic-pci"])
             // At an address of its own, out of the way of those that QEMU gives out in the order of the devices.
             + device(["driver": "pcie-pci-bridge", "id": .string(QEMUDevices.bridge), "addr": "1e"])
+            // Behind the bridge, which the guest's kernel gives no memory to if nothing is there at the boot. With it the
+            // bridge has what a bridge has at least, 1 MiB of either kind (PCI-to-PCI Bridge Architecture 1.2, 3.2.5):
+            // room for every slot.
+            + device([
+                "driver": "virtio-rng-pci", "disable-legacy": "on", "bus": .string(QEMUDevices.bridge), "addr": "1f",
+            ])
     }
 
     private func disk(_ disk: MachineDescription.Disk, _ number: Int) throws -> [String] {
         let name = disk.slot.map(QEMUDevices.name(ofSlot:)) ?? QEMUDevices.name(ofDisk: number)
-        return try ["-blockdev", QEMUDevices.block(disk, as: name).json] + device(QEMUDevices.device(disk, as: name))
+        var limiter: [String] = []
+        let others = machine.disks.prefix(number)
+        // One for all that share it.
+        if disk.rateGroup == nil || !others.contains(where: { $0.rateGroup == disk.rateGroup && $0.rateLimit != nil }),
+            let object = QEMUDevices.limiter(of: disk, as: name)?.object
+        {
+            limiter = ["-object", try object.json]
+        }
+        return try limiter + ["-blockdev", QEMUDevices.block(disk, as: name).json]
+            + device(QEMUDevices.device(disk, as: name))
     }
 
     private func card(_ card: MachineDescription.Card) throws -> [String] {

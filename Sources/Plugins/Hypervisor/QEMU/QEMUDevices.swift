@@ -18,7 +18,9 @@ enum QEMUDevices {
     /// The name of a disk that was there at the start.
     static func name(ofDisk number: Int) -> String { "disk\(number)" }
     /// Whether something was plugged in while the machine ran.
-    static func isSlot(_ name: String) -> Bool { (0..<MachineDescription.slots).contains { name == self.name(ofSlot: $0) } }
+    static func isSlot(_ name: String) -> Bool {
+        (0..<MachineDescription.slots).contains { name == self.name(ofSlot: $0) }
+    }
 
     /// The block device of a disk.
     ///
@@ -33,11 +35,30 @@ enum QEMUDevices {
         let file: QEMUValue = [
             "driver": "file", "filename": .string(disk.path.string), "aio": "threads", "discard": discard,
         ]
+        let raw: [String: QEMUValue] = [
+            "driver": "raw", "read-only": .bool(disk.readOnly), "discard": discard, "file": file,
+        ]
+        guard let limiter = limiter(of: disk, as: name) else {
+            return .object(raw.merging(["node-name": .string(name)]) { $1 })
+        }
         return [
-            "driver": "raw", "node-name": .string(name), "read-only": .bool(disk.readOnly), "discard": discard,
-            "file": file,
+            "driver": "throttle", "node-name": .string(name), "throttle-group": .string(limiter.name),
+            "read-only": .bool(disk.readOnly), "discard": discard, "file": .object(raw),
         ]
     }
+
+    /// The object that limits a disk, and those that share with it; nil without a limit.
+    static func limiter(of disk: MachineDescription.Disk, as name: String) -> (name: String, object: QEMUValue)? {
+        guard let limit = disk.rateLimit else { return nil }
+        let name = disk.rateGroup.map { "shared-\($0)" } ?? limiter(ofDisk: name)
+        return (
+            name,
+            ["qom-type": "throttle-group", "id": .string(name), "limits": ["bps-total": .int(limit.bytes)]]
+        )
+    }
+
+    /// The name of what limits one disk alone.
+    static func limiter(ofDisk name: String) -> String { "limit-\(name)" }
 
     /// The device that shows a disk to the guest.
     static func device(_ disk: MachineDescription.Disk, as name: String) -> QEMUValue {
@@ -52,9 +73,7 @@ enum QEMUDevices {
         )
     }
 
-    /// What a card is connected to on the host.
-    ///
-    /// - Parameter vhost: Whether the host's kernel can carry the packets by itself.
+    /// What a card is connected to on the host; `vhost`: the host's kernel carries the packets by itself.
     static func network(_ card: MachineDescription.Card, vhost: Bool) -> QEMUValue {
         [
             "type": "tap", "id": .string(network), "ifname": .string(card.tap), "script": "no", "downscript": "no",

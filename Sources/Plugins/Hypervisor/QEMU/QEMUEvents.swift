@@ -60,7 +60,7 @@ final class QEMUEventSink: Sendable {
         translation = Mutex(QEMUEventTranslation(hasStarted: hasStarted))
     }
 
-    /// What ends when QEMU says that a device is gone: from now on, and asked for once at a time.
+    /// What ends when QEMU says that a device, named by its id or its path, is gone; one at a time waits for each.
     func departure(of device: String) -> AsyncStream<Void> {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
         departures.withLock { $0.updateValue(continuation, forKey: device)?.finish() }
@@ -68,8 +68,10 @@ final class QEMUEventSink: Sendable {
     }
 
     func receive(_ event: QMPEvent) {
-        if event.name == "DEVICE_DELETED", let device = event.device {
-            departures.withLock { $0.removeValue(forKey: device)?.finish() }
+        if event.name == "DEVICE_DELETED" {
+            for device in [event.device, event.path].compactMap(\.self) {
+                departures.withLock { $0.removeValue(forKey: device)?.finish() }
+            }
         }
         guard let event = translation.withLock({ $0.translate(event) }) else { return }
         continuation.yield(event)

@@ -103,19 +103,23 @@ final class QEMUMachine: VirtualMachine {
     }
 
     func resize(to size: MachineSize) async throws {
-        throw AgentError(.notSupported, "the machine of instance \(instance) cannot be resized while it runs")
+        try await change { try await QEMUResize(control: control, instance: instance, removal: $0).resize(to: size) }
     }
 
-    func attach(_ disk: MachineDescription.Disk) async throws { try await change { try await $0.attach(disk) } }
-    func detachDisk(serial: String) async throws { try await change { try await $0.detachDisk(serial: serial) } }
-    func attach(_ card: MachineDescription.Card) async throws { try await change { try await $0.attach(card) } }
-    func detachCard() async throws { try await change { try await $0.detachCard() } }
+    func attach(_ disk: MachineDescription.Disk) async throws { try await plug { try await $0.attach(disk) } }
+    func detachDisk(serial: String) async throws { try await plug { try await $0.detachDisk(serial: serial) } }
+    func attach(_ card: MachineDescription.Card) async throws { try await plug { try await $0.attach(card) } }
+    func detachCard() async throws { try await plug { try await $0.detachCard() } }
 
-    /// One at a time: each looks at what is plugged in before it does something about it.
-    private func change(_ body: (QEMUPlug) async throws -> Void) async throws {
-        let plug = QEMUPlug(control: control, instance: instance, sink: sink)
+    private func plug(_ body: (QEMUPlug) async throws -> Void) async throws {
+        try await change { try await body(QEMUPlug(control: control, instance: instance, removal: $0)) }
+    }
+
+    /// One at a time: each looks at what there is before it does something about it.
+    private func change(_ body: (QEMURemoval) async throws -> Void) async throws {
+        let removal = QEMURemoval(control: control, instance: instance, sink: sink)
         do {
-            try await changes.withTurn { try await body(plug) }
+            try await changes.withTurn { try await body(removal) }
         } catch let error as AgentError {
             throw await told(error)
         }
@@ -128,7 +132,13 @@ final class QEMUMachine: VirtualMachine {
     func counters() async throws -> MachineCounters {
         let identity = process.identity
         let counters = try await NIOThreadPool.singleton.runIfActive { ProcessCounters.read(identity) }
-        guard let counters else { throw exited(nil) }
+        guard var counters else { throw exited(nil) }
+        do {
+            counters.disks = try await QEMUBlockCounters.read(control)
+            counters.size = try await QEMUResize.Bounds(control)?.current
+        } catch let error as AgentError {
+            throw await told(error)
+        }
         return counters
     }
 

@@ -5,16 +5,9 @@ import Glibc
 ///
 /// What there is, is asked of QEMU each time: another life of the agent may have plugged it in.
 struct QEMUPlug {
-    /// How long a guest may take to let go of something.
-    ///
-    /// One that runs takes some 50 ms, one that is still booting lets go once its kernel has found the bridge.
-    static let patience = Duration.seconds(10)
-    /// After this it is asked again: a kernel that boots forgets what it was asked before.
-    private static let repetition = Duration.seconds(1)
-
     let control: QMPClient
     let instance: InstanceID
-    let sink: QEMUEventSink
+    let removal: QEMURemoval
 
     /// Whether the host's kernel can carry a card's packets by itself.
     static var hasVhost: Bool { access("/dev/vhost-net", R_OK | W_OK) == 0 }
@@ -30,7 +23,12 @@ struct QEMUPlug {
             throw AgentError(.alreadyExists, "the machine of instance \(instance) has a disk \(disk.serial)")
         }
         do {
-            try await control.execute("blockdev-add", try QEMUDevices.block(disk, as: name))
+            try await undoing {
+                try await limit(disk, as: name)
+                try await control.execute("blockdev-add", try QEMUDevices.block(disk, as: name))
+                // Locks the file, which a block node alone does not.
+                try await control.execute("device_add", QEMUDevices.device(disk, as: name))
+            }
         } catch let error as AgentError where Self.saysInUse(error.description) {
             throw AgentError(
                 .invalidState,
@@ -39,12 +37,19 @@ struct QEMUPlug {
                 cause: error.cause
             )
         }
-        try await undoing { try await control.execute("device_add", QEMUDevices.device(disk, as: name)) }
+    }
+
+    /// Makes what limits a disk; those that share it may have it already.
+    private func limit(_ disk: MachineDescription.Disk, as name: String) async throws {
+        guard let limiter = QEMUDevices.limiter(of: disk, as: name),
+            try await children(of: "/objects")[limiter.name] == nil
+        else { return }
+        try await control.execute("object-add", limiter.object)
     }
 
     func detachDisk(serial: String) async throws {
         if let name = try await disks()[serial], QEMUDevices.isSlot(name) {
-            try await remove(name, "the disk \(serial)")
+            try await removal.remove(name, "the disk \(serial)")
         }
         try await clear()
     }
@@ -54,12 +59,14 @@ struct QEMUPlug {
         guard try await cards().isEmpty else {
             throw AgentError(.alreadyExists, "the machine of instance \(instance) has a card")
         }
-        try await control.execute("netdev_add", QEMUDevices.network(card, vhost: Self.hasVhost))
-        try await undoing { try await control.execute("device_add", QEMUDevices.device(card)) }
+        try await undoing {
+            try await control.execute("netdev_add", QEMUDevices.network(card, vhost: Self.hasVhost))
+            try await control.execute("device_add", QEMUDevices.device(card))
+        }
     }
 
     func detachCard() async throws {
-        for name in try await cards() where QEMUDevices.isSlot(name) { try await remove(name, "its card") }
+        for name in try await cards() where QEMUDevices.isSlot(name) { try await removal.remove(name, "its card") }
         try await clear()
     }
 
@@ -76,39 +83,6 @@ struct QEMUPlug {
         return name
     }
 
-    /// Asks the guest to let go of a device until it has.
-    private func remove(_ name: String, _ what: String) async throws {
-        let departure = sink.departure(of: name)
-        try await withDeadline(
-            Self.patience,
-            "the guest of instance \(instance) did not let go of \(what) within \(Self.patience)"
-        ) {
-            try await withThrowingTaskGroup(of: Void.self) { tasks in
-                defer { tasks.cancelAll() }
-                tasks.addTask { for await _ in departure {} }
-                tasks.addTask {
-                    while try await requestRemoval(of: name) { try await Task.sleep(for: Self.repetition) }
-                }
-                try await tasks.next()
-            }
-            // A cancelled wait ends as one for a device that is gone does.
-            try Task.checkCancellation()
-        }
-    }
-
-    /// - Returns: false if it is not there any more.
-    private func requestRemoval(of name: String) async throws -> Bool {
-        do {
-            try await control.execute("device_del", ["id": name])
-            return true
-        } catch let error as AgentError where error.cause is QMPFailure {
-            guard try await devices()[name] != nil else { return false }
-            // It was asked already, and takes its time.
-            guard error.description.contains("in the process of unplug") else { throw error }
-            return true
-        }
-    }
-
     /// Gives back what belongs to no device any more: its file, its TAP device.
     ///
     /// Also what an earlier life left between two steps.
@@ -121,6 +95,13 @@ struct QEMUPlug {
         )
         for node in nodes where QEMUDevices.isSlot(node.name) && devices[node.name] == nil {
             try await whileInUse { try await control.execute("blockdev-del", ["node-name": node.name]) }
+        }
+        let limiters = try await children(of: "/objects")
+        for slot in 0..<MachineDescription.slots {
+            let name = QEMUDevices.name(ofSlot: slot)
+            let limiter = QEMUDevices.limiter(ofDisk: name)
+            guard limiters[limiter] != nil, devices[name] == nil else { continue }
+            try await whileInUse { try await control.execute("object-del", ["id": limiter]) }
         }
         if try await cards().isEmpty {
             do {
@@ -169,9 +150,11 @@ struct QEMUPlug {
     }
 
     /// The types of all devices that have a name.
-    private func devices() async throws -> [String: String] {
-        let path = ["path": "/machine/peripheral"]
-        let properties = try await control.execute("qom-list", path, returning: [Property].self)
+    private func devices() async throws -> [String: String] { try await children(of: "/machine/peripheral") }
+
+    /// The names and types of what QEMU has in one of its places.
+    private func children(of path: String) async throws -> [String: String] {
+        let properties = try await control.execute("qom-list", ["path": path], returning: [Property].self)
         return Dictionary(properties.map { ($0.name, $0.type) }) { first, _ in first }
     }
 

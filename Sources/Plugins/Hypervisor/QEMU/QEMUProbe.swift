@@ -44,7 +44,7 @@ actor QEMUProbe {
                 pause: true,
                 snapshot: true,
                 hotplug: true,
-                resize: false,
+                resize: true,
                 lazyRestore: false
             )
         )

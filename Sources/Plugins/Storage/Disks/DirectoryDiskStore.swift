@@ -1,11 +1,11 @@
 public import AgentCore
 import Glibc
-import Subprocess
 public import SystemPackage
 
-/// Disks of instances as files: `instances/<id>/overlay.ext4`, sparse, and `instances/<id>/config.img`.
+/// Disks of instances as files: `instances/<id>/overlay.ext4` and `volume-<volume>.ext4`, both sparse, and `config.img`.
 public struct DirectoryDiskStore: DiskStore {
     private static let overlayName = "overlay.ext4"
+    private static let volumeOverlayPrefix = "volume-"
     private static let configurationName = "config.img"
     private static let sectorSize = 512
 
@@ -20,17 +20,29 @@ public struct DirectoryDiskStore: DiskStore {
     }
 
     public func createOverlay(for instance: InstanceID, size: ByteSize) async throws -> FilePath {
-        let path = directory(of: instance).appending(Self.overlayName)
-        let temporary = directory(of: instance).appending(Self.overlayName + ".new")
+        try await makeDisk(Self.overlayName, for: instance, size: size)
+    }
+
+    public func createOverlay(
+        for instance: InstanceID,
+        over volume: VolumeID,
+        size: ByteSize
+    ) async throws -> FilePath {
+        try await makeDisk(Self.overlayName(over: volume), for: instance, size: size)
+    }
+
+    private func makeDisk(_ name: String, for instance: InstanceID, size: ByteSize) async throws -> FilePath {
+        let path = directory(of: instance).appending(name)
+        let temporary = directory(of: instance).appending(name + ".new")
         let isThere = try await Blocking.short {
             try Files.makeDirectory(directory(of: instance))
             if try Files.status(path) != nil { return true }
-            try makeSparse(temporary, size: size)
+            try Ext4Tools.makeSparse(temporary, size: size)
             return false
         }
         if isThere { return path }
         do {
-            try await makeFileSystem(temporary, for: instance)
+            try await Ext4Tools.makeFileSystem(temporary, for: "the overlay of \(instance)")
             try await Blocking.short {
                 try Files.sync(temporary)
                 try Files.rename(temporary, to: path)
@@ -59,15 +71,24 @@ public struct DirectoryDiskStore: DiskStore {
     }
 
     public func fingerprint(of instance: InstanceID) async throws -> DiskFingerprint {
-        let path = directory(of: instance).appending(Self.overlayName)
-        let status = try await Blocking.short { try Files.status(path) }
-        guard let status else {
+        try await fingerprint(of: Self.overlayName, of: instance)
+    }
+
+    public func fingerprint(of instance: InstanceID, over volume: VolumeID) async throws -> DiskFingerprint {
+        try await fingerprint(of: Self.overlayName(over: volume), of: instance)
+    }
+
+    private func fingerprint(of name: String, of instance: InstanceID) async throws -> DiskFingerprint {
+        let path = directory(of: instance).appending(name)
+        guard let print = try await Blocking.short({ try DiskFingerprint(of: path) }) else {
             throw Self.missing(path, instance)
         }
-        return DiskFingerprint(
-            size: ByteSize(bytes: status.st_size),
-            modifiedNanoseconds: status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
-        )
+        return print
+    }
+
+    public func removeOverlay(of instance: InstanceID, over volume: VolumeID) async throws {
+        let path = directory(of: instance).appending(Self.overlayName(over: volume))
+        try await Blocking.short { _ = try Files.remove(path) }
     }
 
     public func copyOverlay(of instance: InstanceID, to path: FilePath) async throws {
@@ -112,7 +133,7 @@ public struct DirectoryDiskStore: DiskStore {
 
     public func usage(of instance: InstanceID) async throws -> ByteSize {
         try await Blocking.short {
-            let blocks = try diskNames.reduce(0) { sum, name in
+            let blocks = try diskNames(of: instance).reduce(0) { sum, name in
                 try sum + (Files.status(directory(of: instance).appending(name)).map { Int($0.st_blocks) } ?? 0)
             }
             // st_blocks counts 512 bytes whatever the file system's blocks are (stat(2)).
@@ -123,7 +144,7 @@ public struct DirectoryDiskStore: DiskStore {
     public func remove(_ instance: InstanceID) async throws {
         try await Blocking.short {
             let path = directory(of: instance)
-            for name in diskNames { try Files.remove(path.appending(name)) }
+            for name in try diskNames(of: instance) { try Files.remove(path.appending(name)) }
             // Logs are another port's; who removes last removes the directory.
             if rmdir(path.string) != 0, errno != ENOTEMPTY, errno != ENOENT {
                 throw Files.error(Errno(rawValue: errno), "cannot remove \(path)")
@@ -135,57 +156,15 @@ public struct DirectoryDiskStore: DiskStore {
         try await Blocking.short { try Files.names(in: directory).compactMap(InstanceID.init(rawValue:)) }
     }
 
-    private var diskNames: [String] {
-        [Self.overlayName, Self.configurationName].flatMap { [$0, $0 + ".new"] }
+    /// Logs are another port's.
+    private func diskNames(of instance: InstanceID) throws -> [String] {
+        try Files.names(in: directory(of: instance)).filter { name in
+            name.hasPrefix(Self.volumeOverlayPrefix)
+                || [Self.overlayName, Self.configurationName].contains { name == $0 || name == $0 + ".new" }
+        }
     }
+
+    private static func overlayName(over volume: VolumeID) -> String { "\(volumeOverlayPrefix)\(volume).ext4" }
 
     private func directory(of instance: InstanceID) -> FilePath { directory.appending(instance.rawValue) }
-
-    private func makeSparse(_ path: FilePath, size: ByteSize) throws {
-        do {
-            try Files.translating("cannot make \(path)") {
-                let file = try FileDescriptor.open(
-                    path,
-                    .writeOnly,
-                    options: [.create, .truncate, .closeOnExec],
-                    permissions: [.ownerReadWrite]
-                )
-                try file.closeAfter { try Files.check(ftruncate(file.rawValue, size.bytes)) }
-            }
-        } catch {
-            unlink(path.string)
-            throw error
-        }
-    }
-
-    private func makeFileSystem(_ path: FilePath, for instance: InstanceID) async throws {
-        // Tables and journal are left to the guest's kernel, which keeps the file small; no blocks for root alone.
-        let options = ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=1,discard", path.string]
-        let environment = Environment.inherit.updating([
-            // Where mkfs is, also for a user whose PATH leaves it out; messages that can be told apart.
-            "PATH": (Glibc.getenv("PATH").map { String(cString: $0) + ":" } ?? "") + "/usr/sbin:/sbin", "LC_ALL": "C",
-        ])
-        let result: ExecutionResult<Void, DiscardedOutput, StringOutput<UTF8>>
-        do {
-            result = try await run(
-                .name("mkfs.ext4"),
-                arguments: Arguments(options),
-                environment: environment,
-                output: .discarded,
-                error: .string(limit: 64 << 10)
-            )
-        } catch {
-            if Task.isCancelled { throw AgentError(.cancelled, "making the overlay of \(instance) was cancelled") }
-            throw AgentError(.unavailable, "mkfs.ext4 cannot be run; install e2fsprogs", cause: error)
-        }
-        guard !result.terminationStatus.isSuccess else { return }
-        let reason = result.standardError.trimmingPrefix { $0.isWhitespace }.prefix(500)
-        guard !reason.contains("No space left on device") else {
-            throw AgentError(
-                .storageFull,
-                "cannot make the overlay of \(instance): the host's disk is full; free some space and try again"
-            )
-        }
-        throw AgentError(.internal, code: "storage_error", "mkfs.ext4 failed for the overlay of \(instance): \(reason)")
-    }
 }

@@ -156,3 +156,14 @@ enum Files {
         }
     }
 }
+
+extension DiskFingerprint {
+    /// Of a file; nil if it is not there.
+    init?(of path: FilePath) throws {
+        guard let status = try Files.status(path) else { return nil }
+        self.init(
+            size: ByteSize(bytes: status.st_size),
+            modifiedNanoseconds: status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
+        )
+    }
+}

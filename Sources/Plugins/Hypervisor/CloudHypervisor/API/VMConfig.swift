@@ -53,11 +53,25 @@ struct VMConfig: Encodable, Sendable {
         var imageType = "Raw"
         var sparse: Bool
         var rateLimiter: RateLimiter?
+        /// Instead of a limiter of its own.
+        var rateGroup: String?
 
         enum CodingKeys: String, CodingKey {
             case id, path, serial, direct, sparse
             case readOnly = "readonly"
             case imageType = "image_type"
+            case rateLimiter = "rate_limiter_config"
+            case rateGroup = "rate_limit_group"
+        }
+    }
+
+    /// A limit that disks share.
+    struct RateLimitGroup: Encodable, Sendable {
+        var id: String
+        var rateLimiter: RateLimiter
+
+        enum CodingKeys: String, CodingKey {
+            case id
             case rateLimiter = "rate_limiter_config"
         }
     }
@@ -105,6 +119,7 @@ struct VMConfig: Encodable, Sendable {
     var cpus: CPUs
     var memory: Memory
     var payload: Payload
+    var rateLimitGroups: [RateLimitGroup]?
     var disks: [Disk]
     var net: [Net]?
     var rng = RandomNumbers()
@@ -118,6 +133,7 @@ struct VMConfig: Encodable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case cpus, memory, payload, disks, net, rng, balloon, serial, console, vsock, pvpanic
+        case rateLimitGroups = "rate_limit_groups"
         case landlockEnable = "landlock_enable"
         case landlockRules = "landlock_rules"
     }

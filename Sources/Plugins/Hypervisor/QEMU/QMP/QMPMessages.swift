@@ -25,7 +25,8 @@ enum QMPMessage: Equatable {
                     reason: envelope.data?.reason,
                     nospace: envelope.data?.nospace,
                     action: envelope.data?.action,
-                    device: envelope.data?.device
+                    device: envelope.data?.device,
+                    path: envelope.data?.path
                 )
             )
         } else if let failure = envelope.error {
@@ -58,8 +59,9 @@ enum QMPMessage: Equatable {
             var nospace: Bool?
             var action: String?
             var device: String?
+            var path: String?
 
-            enum CodingKeys: CodingKey { case guest, reason, nospace, action, device }
+            enum CodingKeys: CodingKey { case guest, reason, nospace, action, device, path }
 
             init(from decoder: any Decoder) throws {
                 // Other events use these words with other types; those are not read.
@@ -69,6 +71,7 @@ enum QMPMessage: Equatable {
                 nospace = try? container.decodeIfPresent(Bool.self, forKey: .nospace)
                 action = try? container.decodeIfPresent(String.self, forKey: .action)
                 device = try? container.decodeIfPresent(String.self, forKey: .device)
+                path = try? container.decodeIfPresent(String.self, forKey: .path)
             }
         }
 
@@ -117,6 +120,8 @@ struct QMPEvent: Equatable, Sendable {
     var action: String?
     /// The id of the device that it is about (DEVICE_DELETED).
     var device: String?
+    /// Where it was (DEVICE_DELETED).
+    var path: String?
 
     /// A write that the host's disk has no room for, after which the machine stands still.
     static let outOfSpace = QMPEvent(name: "BLOCK_IO_ERROR", nospace: true, action: "stop")

@@ -42,6 +42,12 @@ struct ExtendedAttribute {
         value = attribute.value
     }
 
+    /// As setxattr(2) takes it.
+    var fullName: [UInt8] {
+        if let list = Self.accessControlLists.first(where: { $0.index == nameIndex }) { return list.name }
+        return (Self.namespaces.first { $0.index == nameIndex }?.prefix ?? []) + name
+    }
+
     /// Bytes in an inode: a header of four, padded to a multiple of four.
     var encodedSize: Int { (4 + name.count + value.count + 3) & ~3 }
 

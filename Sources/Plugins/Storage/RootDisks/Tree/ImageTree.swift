@@ -1,15 +1,23 @@
 import AgentCore
 
-/// The files of an image while its layers are put one over the other, bottom first.
+/// The files of an image while its layers are put one over the other, bottom first; or those of a volume, from one archive.
 ///
-/// Nothing of an image ever becomes a path of the host: names are looked up in this tree alone, symbolic links in it
+/// Nothing of it ever becomes a path of the host: names are looked up in this tree alone, symbolic links in it
 /// included. Whiteouts apply to the layers below, wherever in their own layer they stand (OCI image-spec, layer.md).
 final class ImageTree {
+    /// What is put together.
+    enum Subject: String {
+        case image
+        /// Without whiteouts: what looks like one is a file.
+        case volume
+    }
+
     /// As many symbolic links as Linux follows in one lookup.
     private static let maximumHops = 40
 
     let root: Node
     let rootDirectory = Directory(parent: nil)
+    private let subject: Subject
     private let limits: ImageLimits
     private let release: (FileContents) -> Void
     private var layer = 0
@@ -22,9 +30,11 @@ final class ImageTree {
     private var recent: (path: [UInt8], directory: Directory)?
 
     /// - Parameters:
-    ///   - limits: What an image may ask of this host.
+    ///   - subject: What is put together.
+    ///   - limits: What it may ask of this host.
     ///   - release: Told about contents that no name leads to any more.
-    init(limits: ImageLimits, release: @escaping (FileContents) -> Void) {
+    init(_ subject: Subject = .image, limits: ImageLimits, release: @escaping (FileContents) -> Void) {
+        self.subject = subject
         self.limits = limits
         self.release = release
         root = Node(.directory(rootDirectory), metadata: .implicitDirectory)
@@ -53,7 +63,11 @@ final class ImageTree {
             root.update(try Node.Metadata(entry))
             return
         }
-        if try applyMark(name, in: components.dropLast()) { return }
+        if subject == .image, try applyMark(name, in: components.dropLast()) { return }
+        // What looks like the mark of a whiteout was allowed to be longer by it.
+        guard name.count <= EntryPath.maximumNameLength else {
+            throw DecodingFailure("its name is \(name.count) bytes long")
+        }
         guard let parent = try directory(components.dropLast(), of: entry, creating: true) else { return }
         if let nameStart { recent = (Array(entry.name[..<nameStart]), parent) }
         try apply(entry, as: name, in: parent, store: store)
@@ -83,13 +97,16 @@ final class ImageTree {
             metadata += entry.attributes.reduce(0) { $0 + $1.name.count + $1.value.count }
             guard metadata <= limits.maximumMetadata.bytes else {
                 throw DecodingFailure(
-                    "the names and attributes of the image are larger than \(limits.maximumMetadata), which is the limit"
+                    "the names and attributes of the \(subject.rawValue) are larger than \(limits.maximumMetadata), which "
+                        + "is the limit"
                 )
             }
         }
         entries += 1
         guard entries <= limits.maximumEntries else {
-            throw DecodingFailure("the image has more than \(limits.maximumEntries) files, which is the limit")
+            throw DecodingFailure(
+                "the \(subject.rawValue) has more than \(limits.maximumEntries) files, which is the limit"
+            )
         }
     }
 
@@ -167,7 +184,7 @@ final class ImageTree {
         while let name = pending.popLast() {
             if name == EntryPath.parent {
                 guard let parent = current.parent else {
-                    throw DecodingFailure("a symbolic link on the way to it leads out of the image")
+                    throw DecodingFailure("a symbolic link on the way to it leads out of the \(subject.rawValue)")
                 }
                 current = parent
                 continue
@@ -175,7 +192,9 @@ final class ImageTree {
             guard let child = current.children[name] else {
                 guard creating else { return nil }
                 // Only the entry's own name was checked; this one may come from a symbolic link.
-                guard name.count <= EntryPath.maximumNameLength, !name.starts(with: EntryPath.whiteoutPrefix) else {
+                guard name.count <= EntryPath.maximumNameLength,
+                    subject == .volume || !name.starts(with: EntryPath.whiteoutPrefix)
+                else {
                     throw DecodingFailure("\(TarEntry.printable(name)) on the way to it cannot be a directory's name")
                 }
                 try count()

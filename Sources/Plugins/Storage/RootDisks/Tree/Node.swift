@@ -80,7 +80,7 @@ final class Node {
 /// Where the bytes of a file are.
 struct FileContents {
     var size = 0
-    /// The first block in the disk, of as many as `blocks`.
+    /// The first block in the disk, of as many as `blocks`; in a volume the number of its inode.
     var start = 0
     var blocks = 0
     /// Where the last part of a block waits until the inodes are written; nil if it is in a block of its own.

@@ -1,0 +1,62 @@
+import AgentCore
+import Logging
+import NIOCore
+import NIOPosix
+import SystemPackage
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Musl
+#endif
+
+/// A file that an archive of any size is received into, by threads that may block.
+struct UploadFile: Sendable {
+    private let file: SystemPackage.FileDescriptor
+    private let threads: NIOThreadPool
+
+    /// Opens a file, calls `use` with it, and closes it.
+    static func with<Result: Sendable>(
+        _ path: FilePath,
+        on threads: NIOThreadPool,
+        _ use: (UploadFile) async throws -> Result
+    ) async throws -> Result {
+        let file = try await threads.runIfActive {
+            try SystemPackage.FileDescriptor.open(
+                path,
+                .writeOnly,
+                options: [.create, .closeOnExec],
+                permissions: .ownerReadWrite
+            )
+        }
+        do {
+            let result = try await use(UploadFile(file: file, threads: threads))
+            try await threads.runIfActive { try file.close() }
+            return result
+        } catch {
+            try await threads.runIfActive { try file.close() }
+            throw error
+        }
+    }
+
+    /// Removes one that nothing came of.
+    static func discard(_ path: FilePath, on threads: NIOThreadPool, _ logger: Logger) async {
+        do {
+            try await threads.runIfActive {
+                guard unlink(path.string) != 0, errno != ENOENT else { return }
+                throw Errno(rawValue: errno)
+            }
+        } catch {
+            logger.warning("cannot remove a broken upload", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+
+    /// - Throws: `storageFull`.
+    func append(_ bytes: ByteBuffer) async throws {
+        do {
+            try await threads.runIfActive { _ = try file.writeAll(bytes.readableBytesView) }
+        } catch let error as Errno where error == .noSpace || error == .diskQuotaExceeded {
+            throw AgentError(.storageFull, "the host's disk is full: the archive could not be received")
+        }
+    }
+}
