@@ -67,6 +67,7 @@ struct CloudHypervisorProbeTests {
 
     @Test func theGraphPrefersIt() async throws {
         let graph = Graph {
+            ProcessesPlugin.providers(.child)
             CloudHypervisorPlugin.providers
             QEMUPlugin.providers
             value(CloudHypervisorConfiguration())
