@@ -328,6 +328,15 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "DBusTests",
+            dependencies: [
+                "DBus", "AgentTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "HypervisorPluginTests",
             dependencies: [
                 "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "CloudHypervisorStub", "DBus",

@@ -113,7 +113,7 @@ extension Connection {
             var seesChildren = true
             do {
                 try await permission?()
-            } catch where Self.target(of: request) == .children {
+            } catch  where Self.target(of: request) == .children {
                 // What an object can do is in the published contract; which objects there are is not.
                 seesChildren = false
             }
@@ -207,7 +207,9 @@ extension Connection {
     private func method(_ call: Call) throws(DBusError) -> (Interface, Interface.Method) {
         let interfaces = try object(call.path)
         let found = interfaces.filter { call.interface == nil || call.interface == $0.name }
-        if let name = call.interface, found.isEmpty, !Self.standard.contains(name) { throw Self.unknownInterface(call, name) }
+        if let name = call.interface, found.isEmpty, !Self.standard.contains(name) {
+            throw Self.unknownInterface(call, name)
+        }
         for interface in found {
             if let method = interface.methods[call.member] { return (interface, method) }
         }
@@ -234,7 +236,10 @@ extension Connection {
             }
             return .write(interface, property, call.arguments[2].unwrapped)
         }
-        throw .standard(.unknownProperty, "there is no property \(wanted.prefix(100)) in \(name.prefix(255)) at \(call.path)")
+        throw .standard(
+            .unknownProperty,
+            "there is no property \(wanted.prefix(100)) in \(name.prefix(255)) at \(call.path)"
+        )
     }
 
     private func object(_ path: ObjectPath) throws(DBusError) -> [Interface] {
@@ -282,7 +287,7 @@ extension Connection {
                 }
                 return message
             }
-        } catch where error.is(.invalidArguments) {
+        } catch  where error.is(.invalidArguments) {
             logger.error("answer not sent", metadata: ["member": "\(call.member)", "error": "\(error)"])
             fail(call, DBusError.standard(.failed, "the answer could not be sent"))
         } catch {

@@ -52,6 +52,18 @@ extension Connection {
         if uniqueName != nil { try await requestName(name) }
     }
 
+    /// Whether somebody has a name.
+    public func hasOwner(_ name: String) async throws -> Bool {
+        try await callBus("NameHasOwner", [.string(name)]).first == .boolean(true)
+    }
+
+    /// Whether somebody has a name, or the bus would start whoever has it.
+    public func canReach(_ name: String) async throws -> Bool {
+        if try await hasOwner(name) { return true }
+        guard case .array(_, let names)? = try await callBus("ListActivatableNames").first else { return false }
+        return names.contains(.string(name))
+    }
+
     func requestName(_ name: String) async throws {
         let reply = try await callBus("RequestName", [.string(name), .uint32(UInt32(DBUS_NAME_FLAG_DO_NOT_QUEUE))])
         let owned = [DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER, DBUS_REQUEST_NAME_REPLY_ALREADY_OWNER]

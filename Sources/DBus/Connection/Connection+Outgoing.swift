@@ -25,6 +25,7 @@ extension Connection {
     /// - Returns: The reply's arguments.
     /// - Throws: The peer's error; `NoReply` after the timeout, `Disconnected`, `InvalidArgs` for what cannot be sent,
     ///   `CancellationError`.
+    @discardableResult
     public func call(
         _ member: String,
         of interface: String,

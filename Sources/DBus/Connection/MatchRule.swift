@@ -30,7 +30,9 @@ public struct MatchRule: Sendable, Hashable {
         ]
         return parts.compactMap { key, value in
             // An apostrophe ends the quoting, stands for itself behind a backslash, and begins the next.
-            value.map { "\(key)='\($0.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#))'" }
+            value.map {
+                "\(key)='\($0.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#))'"
+            }
         }.joined(separator: ",")
     }
 

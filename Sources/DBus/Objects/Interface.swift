@@ -83,7 +83,46 @@ public struct Interface: Sendable {
 }
 
 extension Interface.Member {
-    /// A method whose D-Bus signature follows from the parameters and the results of `body`.
+    /// A method without a result, whose D-Bus signature follows from the parameters of `body`.
+    ///
+    /// - Parameters:
+    ///   - name: The member's name.
+    ///   - inputs: Names of the arguments, for introspection.
+    ///   - body: Is called in a task of its own, with the call itself first.
+    /// - Returns: The member.
+    public static func method<each Input: DBusRepresentable>(
+        _ name: String,
+        _ inputs: [String] = [],
+        _ body: @escaping @Sendable (Call, repeat each Input) async throws -> Void
+    ) -> Self {
+        method(name, inputs, signatures(of: repeat (each Input).self), [], []) { call in
+            var reader = ArgumentReader(call.arguments)
+            try await body(call, repeat reader.next((each Input).self))
+            return []
+        }
+    }
+
+    /// A method with one result.
+    ///
+    /// - Parameters:
+    ///   - name: The member's name.
+    ///   - inputs: Names of the arguments, for introspection.
+    ///   - outputs: Name of the result.
+    ///   - body: Is called in a task of its own, with the call itself first.
+    /// - Returns: The member.
+    public static func method<each Input: DBusRepresentable, Output: DBusRepresentable>(
+        _ name: String,
+        _ inputs: [String] = [],
+        returns outputs: [String],
+        _ body: @escaping @Sendable (Call, repeat each Input) async throws -> Output
+    ) -> Self {
+        method(name, inputs, signatures(of: repeat (each Input).self), outputs, [Output.dbusSignature]) { call in
+            var reader = ArgumentReader(call.arguments)
+            return [try await body(call, repeat reader.next((each Input).self)).dbusValue]
+        }
+    }
+
+    /// A method with two results.
     ///
     /// - Parameters:
     ///   - name: The member's name.
@@ -91,24 +130,89 @@ extension Interface.Member {
     ///   - outputs: Names of the results.
     ///   - body: Is called in a task of its own, with the call itself first.
     /// - Returns: The member.
-    public static func method<each Input: DBusRepresentable, each Output: DBusRepresentable>(
+    public static func method<each Input: DBusRepresentable, First: DBusRepresentable, Second: DBusRepresentable>(
         _ name: String,
         _ inputs: [String] = [],
-        returns outputs: [String] = [],
-        _ body: @escaping @Sendable (Call, repeat each Input) async throws -> (repeat each Output)
+        returns outputs: [String],
+        _ body: @escaping @Sendable (Call, repeat each Input) async throws -> (First, Second)
+    ) -> Self {
+        let results = [First.dbusSignature, Second.dbusSignature]
+        return method(name, inputs, signatures(of: repeat (each Input).self), outputs, results) { call in
+            var reader = ArgumentReader(call.arguments)
+            let result = try await body(call, repeat reader.next((each Input).self))
+            return [result.0.dbusValue, result.1.dbusValue]
+        }
+    }
+
+    /// A method with three results.
+    ///
+    /// - Parameters:
+    ///   - name: The member's name.
+    ///   - inputs: Names of the arguments, for introspection.
+    ///   - outputs: Names of the results.
+    ///   - body: Is called in a task of its own, with the call itself first.
+    /// - Returns: The member.
+    public static func method<
+        each Input: DBusRepresentable,
+        First: DBusRepresentable,
+        Second: DBusRepresentable,
+        Third: DBusRepresentable
+    >(
+        _ name: String,
+        _ inputs: [String] = [],
+        returns outputs: [String],
+        _ body: @escaping @Sendable (Call, repeat each Input) async throws -> (First, Second, Third)
+    ) -> Self {
+        let results = [First.dbusSignature, Second.dbusSignature, Third.dbusSignature]
+        return method(name, inputs, signatures(of: repeat (each Input).self), outputs, results) { call in
+            var reader = ArgumentReader(call.arguments)
+            let result = try await body(call, repeat reader.next((each Input).self))
+            return [result.0.dbusValue, result.1.dbusValue, result.2.dbusValue]
+        }
+    }
+
+    /// A method with four results.
+    ///
+    /// - Parameters:
+    ///   - name: The member's name.
+    ///   - inputs: Names of the arguments, for introspection.
+    ///   - outputs: Names of the results.
+    ///   - body: Is called in a task of its own, with the call itself first.
+    /// - Returns: The member.
+    public static func method<
+        each Input: DBusRepresentable,
+        First: DBusRepresentable,
+        Second: DBusRepresentable,
+        Third: DBusRepresentable,
+        Fourth: DBusRepresentable
+    >(
+        _ name: String,
+        _ inputs: [String] = [],
+        returns outputs: [String],
+        _ body: @escaping @Sendable (Call, repeat each Input) async throws -> (First, Second, Third, Fourth)
+    ) -> Self {
+        let results = [First.dbusSignature, Second.dbusSignature, Third.dbusSignature, Fourth.dbusSignature]
+        return method(name, inputs, signatures(of: repeat (each Input).self), outputs, results) { call in
+            var reader = ArgumentReader(call.arguments)
+            let result = try await body(call, repeat reader.next((each Input).self))
+            return [result.0.dbusValue, result.1.dbusValue, result.2.dbusValue, result.3.dbusValue]
+        }
+    }
+
+    private static func method(
+        _ name: String,
+        _ inputs: [String],
+        _ inputSignatures: [String],
+        _ outputs: [String],
+        _ outputSignatures: [String],
+        _ call: @escaping @Sendable (Call) async throws -> [Value]
     ) -> Self {
         .method(
             Interface.Method(
                 name: name,
-                inputs: named(inputs, signatures(of: repeat (each Input).self)),
-                outputs: named(outputs, signatures(of: repeat (each Output).self)),
-                call: { call in
-                    var reader = ArgumentReader(call.arguments)
-                    let results = try await body(call, repeat reader.next((each Input).self))
-                    var values: [Value] = []
-                    for result in repeat each results { values.append(result.dbusValue) }
-                    return values
-                }
+                inputs: named(inputs, inputSignatures),
+                outputs: named(outputs, outputSignatures),
+                call: call
             )
         )
     }

@@ -105,7 +105,9 @@ struct MessageReader {
     private func descriptor(_ iterator: inout DBusMessageIter) throws(DBusError) -> Value {
         // libdbus hands out a duplicate (with FD_CLOEXEC), which is the reader's to close.
         let number = basic(&iterator, Int32(-1))
-        guard number >= 0 else { throw .standard(.limitsExceeded, "the message's file descriptor cannot be duplicated") }
+        guard number >= 0 else {
+            throw .standard(.limitsExceeded, "the message's file descriptor cannot be duplicated")
+        }
         return .descriptor(UnixDescriptor(owning: number))
     }
 

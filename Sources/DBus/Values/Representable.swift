@@ -153,7 +153,8 @@ extension Dictionary: DBusRepresentable where Key: DBusRepresentable & Comparabl
         guard case .dictionary(_, _, let entries) = value else { return nil }
         self.init(minimumCapacity: entries.count)
         for entry in entries {
-            guard let key = Key(entry.key), let value = Value(entry.value), updateValue(value, forKey: key) == nil else {
+            guard let key = Key(entry.key), let value = Value(entry.value), updateValue(value, forKey: key) == nil
+            else {
                 return nil
             }
         }

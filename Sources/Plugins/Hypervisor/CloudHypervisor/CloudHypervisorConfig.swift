@@ -99,8 +99,9 @@ struct CloudHypervisorConfig {
         VMConfig.RateLimiter(bandwidth: VMConfig.TokenBucket(size: limit.bytes, refillTime: refillMilliseconds))
     }
 
-    /// - Parameter inGroup: Whether it shares the limit of its group. A machine that runs gets no new groups, so that a
-    ///   disk that is plugged in has its limit for itself.
+    /// One disk; `inGroup` says whether it shares the limit of its group.
+    ///
+    /// A machine that runs gets no new groups, so that a disk that is plugged in has its limit for itself.
     static func disk(_ disk: MachineDescription.Disk, inGroup: Bool = false) throws -> VMConfig.Disk {
         let group = inGroup && disk.rateLimit != nil ? disk.rateGroup : nil
         guard disk.serial.utf8.count <= 20 else {

@@ -2,7 +2,7 @@ import AgentCore
 
 /// The words that every guest's kernel is started with (Documentation/admin-guide/kernel-parameters.txt of Linux).
 enum KernelCommandLine {
-    /// - Parameter others: What a driver's devices need besides.
+    /// All of them; `others` are what a driver's devices need besides.
     static func make(_ machine: MachineDescription, accelerator: Accelerator, with others: [String] = []) -> String {
         // panic and reboot: a kernel that dies resets the machine at once, by a triple fault, and so ends the run.
         var words = ["console=ttyS0", "panic=-1", "reboot=t", "quiet"]
