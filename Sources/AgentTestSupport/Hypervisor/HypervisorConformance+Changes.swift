@@ -136,6 +136,7 @@ extension HypervisorConformance.Subject {
 
     /// A disk of 1 MiB beside the snapshots.
     fileprivate func disk(_ name: String, slot: Int) throws -> MachineDescription.Disk {
+        try FileManager.default.createDirectory(atPath: snapshots.string, withIntermediateDirectories: true)
         let path = snapshots.appending("\(name).raw")
         try Data(count: 1 << 20).write(to: URL(filePath: path.string))
         return MachineDescription.Disk(serial: name, path: path, readOnly: false, slot: slot)

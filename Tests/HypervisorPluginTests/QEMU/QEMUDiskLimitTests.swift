@@ -50,7 +50,8 @@ import Testing
             let expected = Double(size) / Double(rate)
             #expect((expected * 0.9...expected * 1.15).contains(seconds), "\(seconds) s instead of \(expected) s")
             let after = try #require(try await guest.machine.counters().disks)
-            #expect(after.writtenBytes - before.writtenBytes == UInt64(size))
+            // The overlay's own writes are among them.
+            #expect(after.writtenBytes - before.writtenBytes >= UInt64(size))
         }
     }
 }

@@ -44,7 +44,8 @@ actor QEMUProbe {
                 pause: true,
                 snapshot: true,
                 hotplug: true,
-                resize: true,
+                // A machine that was resized has ended its VMM when it was taken up from a snapshot.
+                resize: false,
                 lazyRestore: false
             )
         )
