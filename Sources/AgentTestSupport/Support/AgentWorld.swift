@@ -171,7 +171,10 @@ public struct AgentWorld: Sendable {
         (disks, snapshots) = (disks.restarted(), snapshots.restarted())
         calls.endLife()
         await previous.shutDown()
-        if rebootingHost { host.reboot() }
+        if rebootingHost {
+            host.reboot()
+            hypervisor = hypervisor.restarted()
+        }
         meanwhile()
         (directory, images, volumes, instances) = beginLife(hypervisor, store, network, disks, snapshots)
         let state = try await store.load()

@@ -31,8 +31,8 @@ import Testing
             #expect(try world.instances.get("kept").boots == 1)
 
             try await world.restart(rebootingHost: true)
-            for await instance in world.directory.changes(of: kept.id)
-            where instance.state == .running && instance.boots == 2 { break }
+            let back = try await world.wait(kept.id, for: .running)
+            #expect(back.boots == 2, "\(back.stateError ?? "")")
             #expect(try world.instances.get(gone.id.rawValue).state == .stopped)
             #expect(try world.instances.get("gone").desired == .stopped)
         }
