@@ -176,11 +176,20 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // D-Bus: libdbus as an actor, and the agent's objects on it.
+        .systemLibrary(name: "CDBus", pkgConfig: "dbus-1", providers: [.apt(["libdbus-1-dev"])]),
+        .target(
+            name: "DBus",
+            dependencies: ["CDBus", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings
+        ),
+
         // The programs.
         .executableTarget(
             name: "hypeman-agent",
             dependencies: [
-                "AgentCore", "AgentHTTP", "AgentStore", "CLinux", "HypervisorPlugin", "NetworkPlugin", "StoragePlugin",
+                "AgentCore", "AgentHTTP", "AgentStore", "CLinux", "HypervisorPlugin", "NetworkPlugin",
+                "StoragePlugin",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Logging", package: "swift-log"),
@@ -313,6 +322,15 @@ let package = Package(
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "DBusTests",
+            dependencies: [
+                "DBus", "AgentTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings
         ),

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
   # to build
-  libisal-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
+  libdbus-1-dev libisal-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
   # guest kernel and initrd
   binutils lz4 python3 zstd
   # to run instances
@@ -13,7 +13,7 @@ packages=(
   # images for the demo and the tests, and what checks them
   curl docker-registry erofs-utils mmdebstrap skopeo umoci
   # tests
-  attr busybox-static conntrack kmod libcap2-bin mount openssl procps
+  attr busybox-static conntrack dbus-daemon kmod libcap2-bin libglib2.0-bin libsystemd-dev mount openssl polkitd procps systemd
 )
 
 missing=()
