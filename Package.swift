@@ -308,6 +308,7 @@ let package = Package(
             name: "AgentHTTPTests",
             dependencies: [
                 "AgentHTTP", "AgentAPI", "AgentCore", "AgentTestSupport", "GuestProtocol", "StoragePlugin", "hypeman",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "JWTKit", package: "jwt-kit"),
