@@ -183,12 +183,24 @@ let package = Package(
             dependencies: ["CDBus", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings
         ),
+        .target(
+            name: "AgentDBus",
+            dependencies: [
+                "AgentCore", "DBus", "GuestProtocol",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
 
         // The programs.
         .executableTarget(
             name: "hypeman-agent",
             dependencies: [
-                "AgentCore", "AgentHTTP", "AgentStore", "CLinux", "HypervisorPlugin", "NetworkPlugin",
+                "AgentCore", "AgentDBus", "AgentHTTP", "AgentStore", "CLinux", "HypervisorPlugin", "NetworkPlugin",
                 "StoragePlugin",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "JWTKit", package: "jwt-kit"),
@@ -331,6 +343,17 @@ let package = Package(
             dependencies: [
                 "DBus", "AgentTestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "AgentDBusTests",
+            dependencies: [
+                "AgentDBus", "AgentCore", "AgentTestSupport", "DBus", "GuestProtocol",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings

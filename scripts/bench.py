@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+import bench_dbus
 import bench_images
 import bench_network
 import bench_standby
@@ -250,7 +251,7 @@ BENCHMARKS = {
 }
 # Those that have an agent in a namespace of its own.
 NETWORKED = {"net-throughput": bench_network.throughput, "net-limits": bench_network.limits}
-ALL = [*BENCHMARKS, "attach", *NETWORKED]
+ALL = [*BENCHMARKS, "attach", *NETWORKED, "dbus"]
 
 
 def show(rows):
@@ -300,6 +301,9 @@ def main():
                     Agent, work / name,
                     lambda agent, namespace, plain: body(agent, namespace, plain, options.runs, row),
                 )
+        if "dbus" in chosen:
+            print("==> dbus", file=sys.stderr)
+            rows += bench_dbus.measure(Agent, work / "dbus", options.runs, row)
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -31,6 +31,7 @@ public struct AgentConfiguration: Sendable {
     public var dataDirectory: FilePath
     public var runtimeDirectory: FilePath
     public var socket: FilePath
+    public var bus: BusChoice
     public var hypervisor: HypervisorChoice
     public var accelerator: AcceleratorChoice
     public var network: NetworkChoice
@@ -73,6 +74,7 @@ public struct AgentConfiguration: Sendable {
         let dataDirectory = reader.read(Variables.dataDirectory)
         let runtimeDirectory = reader.read(Variables.runtimeDirectory)
         let socket = reader.read(Variables.socket)
+        let bus = reader.read(Variables.bus)
         let hypervisor = reader.read(Variables.hypervisor)
         let accelerator = reader.read(Variables.accelerator)
         let network = reader.read(Variables.network)
@@ -105,7 +107,7 @@ public struct AgentConfiguration: Sendable {
         let logMaximumFiles = reader.read(Variables.logMaximumFiles)
         guard let port, let bindAddress, let jwtSecret, let tlsCertificate, let tlsKey, let dataDirectory,
             let runtimeDirectory,
-            let socket, let hypervisor, let accelerator, let network, let bridge,
+            let socket, let bus, let hypervisor, let accelerator, let network, let bridge,
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu,
             let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
@@ -122,6 +124,7 @@ public struct AgentConfiguration: Sendable {
         self.dataDirectory = dataDirectory
         self.runtimeDirectory = runtimeDirectory
         self.socket = socket ?? runtimeDirectory.appending("agent.sock")
+        self.bus = bus
         self.hypervisor = hypervisor
         self.accelerator = accelerator
         self.network = network

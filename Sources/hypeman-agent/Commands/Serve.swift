@@ -27,7 +27,7 @@ struct Serve: AsyncParsableCommand {
                 try await ServiceGroup(
                     configuration: .init(
                         services: [
-                            .init(service: agent), .init(service: agent.server),
+                            .init(service: agent), .init(service: agent.server), .init(service: agent.bus),
                         ],
                         gracefulShutdownSignals: [.sigterm, .sigint],
                         logger: logger
