@@ -1,5 +1,6 @@
 import AgentCore
 import ArgumentParser
+import HTTPTypes
 import Testing
 
 @testable import AgentHTTP
