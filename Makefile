@@ -9,9 +9,14 @@ SHELL := /bin/bash
 # Builds made here fail on warnings; see Package.swift.
 export HYPEMAN_WERROR := 1
 
+DESTDIR ?=
+PREFIX ?= /usr/local
+
 BIN := .build/debug
 GUEST := .build/guest
 AGENT := $(BIN)/hypeman-agent
+# Release builds bring Swift's runtime along, so that they run where there is none.
+RELEASE := -c release --static-swift-stdlib
 SOURCES := $(shell find Sources Examples Package.swift -type f 2>/dev/null)
 
 .PHONY: help
@@ -29,11 +34,24 @@ debug: deps
 
 .PHONY: build
 build: deps guest ## Build everything for use: bin/hypeman-agent, bin/hypeman, bin/guest/
-	@scripts/step.sh "build the agent (release)" swift build -c release --product hypeman-agent
-	@scripts/step.sh "build hypeman (release)" swift build -c release --product hypeman
+	@scripts/step.sh "build the agent (release)" swift build $(RELEASE) --product hypeman-agent
+	@scripts/step.sh "build hypeman (release)" swift build $(RELEASE) --product hypeman
+	@scripts/step.sh "build hypeman-exec (release)" swift build $(RELEASE) --product hypeman-exec
 	@mkdir -p bin/guest
-	@install .build/release/hypeman-agent .build/release/hypeman bin/
+	@install .build/release/hypeman-agent .build/release/hypeman .build/release/hypeman-exec bin/
 	@install -m 644 $(GUEST)/kernel/vmlinux $(GUEST)/initrd bin/guest/
+
+.PHONY: install
+install: ## Install what `make build` made (DESTDIR=… PREFIX=/usr/local)
+	@scripts/install.sh bin "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: deb
+deb: build ## Make the Debian package bin/hypeman_VERSION_ARCH.deb
+	@scripts/deb.sh bin
+
+.PHONY: package-test
+package-test: ## Install bin/hypeman_*.deb in a fresh Debian 12, take it away again, and look at what is left
+	@scripts/package-test.sh bin
 
 .PHONY: kernel
 kernel: deps ## Unpack Debian's cloud kernel for guests
@@ -51,6 +69,11 @@ demo: deps debug guest ## Show the main job: an image becomes a VM (IMAGE=… pu
 test: deps guest ## Run all tests, real VMs among them (FILTER=… runs some)
 	@scripts/step.sh "build the tests" swift build --build-tests
 	@scripts/test.sh $(FILTER)
+
+.PHONY: system-test
+system-test: deps guest ## Boot a whole Debian host in QEMU and check it, KVM included (CHECKS=… runs some)
+	@scripts/step.sh "build the tests" swift build --build-tests
+	@python3 -B scripts/system-test/main.py $(CHECKS)
 
 .PHONY: check
 check: deps ## Lint, and see that generated files are up to date
@@ -87,9 +110,10 @@ build-preview-cli: deps ## Build the command line of a branch into bin/hypeman (
 
 .PHONY: bench
 bench: deps guest ## Measure against floors, and print ratios (ONLY=…, JSON=…)
-	@scripts/step.sh "build the agent (release)" swift build -c release --product hypeman-agent
-	@scripts/step.sh "build hypeman (release)" swift build -c release --product hypeman
-	@scripts/step.sh "build what drives the network (release)" swift build -c release --product network-driver
+	@scripts/step.sh "build the agent (release)" swift build $(RELEASE) --product hypeman-agent
+	@scripts/step.sh "build hypeman (release)" swift build $(RELEASE) --product hypeman
+	@scripts/step.sh "build what drives the network (release)" swift build $(RELEASE) --product network-driver
+	@scripts/step.sh "build what drives the writer of disks (release)" swift build $(RELEASE) --product storage-driver
 	@scripts/bench.sh
 
 .PHONY: clean

@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "AgentCore", targets: ["AgentCore"]),
         .executable(name: "hypeman-agent", targets: ["hypeman-agent"]),
         .executable(name: "hypeman", targets: ["hypeman"]),
+        .executable(name: "hypeman-exec", targets: ["hypeman-exec"]),
         .executable(name: "hypeman-init", targets: ["hypeman-init"]),
     ],
     dependencies: [
@@ -133,11 +134,12 @@ let package = Package(
         .target(
             name: "HypervisorPlugin",
             dependencies: [
-                "AgentCore", "CLinux", "GuestProtocol", "GuestTransport",
+                "AgentCore", "CLinux", "DBus", "GuestProtocol", "GuestTransport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOFoundationCompat", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -211,6 +213,8 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What units of VMs run: becomes the program that the agent has described in a file.
+        .executableTarget(name: "hypeman-exec"),
         .executableTarget(
             name: "hypeman",
             dependencies: [
@@ -282,6 +286,13 @@ let package = Package(
             path: "Tests/network-driver",
             swiftSettings: settings
         ),
+        // The writer of root disks without an agent, for benchmarks.
+        .executableTarget(
+            name: "storage-driver",
+            dependencies: ["AgentCore", "StoragePlugin", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Tests/storage-driver",
+            swiftSettings: settings
+        ),
         // xattr(7), which Swift's Glibc module leaves out; for tests alone.
         .systemLibrary(name: "CXattr", path: "Tests/CXattr"),
         .testTarget(
@@ -305,12 +316,34 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // Plays Cloud Hypervisor, which needs a KVM, and holds the agent's requests to its authors' specification.
+        .target(
+            name: "CloudHypervisorStub",
+            dependencies: [.product(name: "Yams", package: "Yams")],
+            path: "Tests/CloudHypervisorStub",
+            exclude: ["Specification"],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "cloud-hypervisor-stub",
+            dependencies: [
+                "CloudHypervisorStub",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/cloud-hypervisor-stub",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "HypervisorPluginTests",
             dependencies: [
-                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
+                "HypervisorPlugin", "NetworkPlugin", "AgentCore", "AgentTestSupport", "CloudHypervisorStub", "DBus",
+                "GuestProtocol", "cloud-hypervisor-stub",
+                .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],

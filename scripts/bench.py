@@ -38,6 +38,7 @@ class Agent:
         self.work = work
         self.environment = dict(
             os.environ,
+            CONFIG_FILE="/dev/null",
             DATA_DIR=str(work / "data"),
             NETWORK="bridge" if namespace else "none",
             INSECURE_REGISTRIES=f"127.0.0.1:{bench_images.port()}",
@@ -251,7 +252,9 @@ BENCHMARKS = {
 }
 # Those that have an agent in a namespace of its own.
 NETWORKED = {"net-throughput": bench_network.throughput, "net-limits": bench_network.limits}
-ALL = [*BENCHMARKS, "attach", *NETWORKED, "dbus"]
+# Those without an agent.
+ALONE = {"disk": bench_images.writer, "attach": bench_network.attach}
+ALL = [*BENCHMARKS, *ALONE, *NETWORKED, "dbus"]
 
 
 def show(rows):
@@ -289,9 +292,10 @@ def main():
                     rows += measured if isinstance(measured, list) else [measured]
             finally:
                 agent.stop()
-        if "attach" in chosen:
-            print("==> attach", file=sys.stderr)
-            rows += bench_network.attach(work, options.runs, row)
+        for name in chosen:
+            if name in ALONE:
+                print(f"==> {name}", file=sys.stderr)
+                rows += ALONE[name](work, options.runs, row)
         for name in chosen:
             if name in NETWORKED:
                 print(f"==> {name}", file=sys.stderr)
@@ -309,4 +313,5 @@ def main():
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

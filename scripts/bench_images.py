@@ -1,7 +1,8 @@
-"""The rows of the benchmarks that are about images: from a registry to a bootable disk.
+"""The rows of the benchmarks that are about images: from a registry to a bootable disk, and the writer of disks alone.
 
 Both sides write to disk and sync. The floor of `import` downloads and gunzips the layers one after the other; its peer
-is what one does without us: skopeo copy, umoci unpack, mkfs.erofs.
+is what one does without us: skopeo copy, umoci unpack, mkfs.erofs. The floor of `disk` copies the same bytes; its peer is
+mkfs.erofs of a tree that is unpacked already.
 """
 
 import functools
@@ -16,6 +17,9 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / os.environ.get("BENCH_BIN", ".build/release")
 
 
 @functools.cache
@@ -177,3 +181,57 @@ def measure(agent, runs, make_row, name, make_trees):
         f"{of_peer:.2f} of skopeo + umoci + mkfs.erofs (target 0.2); memory grew by {max(peaks):.0f} MiB at most"
     )
     return result
+
+
+def write_disk(work, archive):
+    """Seconds that the writer alone takes for a tar that it has."""
+    place = pathlib.Path(tempfile.mkdtemp(dir=work))
+    seconds, _ = subprocess.run(
+        [BIN / "storage-driver", place, archive], check=True, capture_output=True, text=True
+    ).stdout.split()
+    shutil.rmtree(place)
+    return float(seconds)
+
+
+def copy(work, archive):
+    """Seconds to copy a tar, read from memory as the writer's is."""
+    target = work / "copy"
+    took = time_of(lambda: run("sh", "-c", 'cat "$1" >"$2" && sync "$2"', "sh", archive, target))
+    target.unlink()
+    return took
+
+
+def make_disk(work, tree):
+    """Seconds that mkfs.erofs takes for a tree."""
+    target = work / "made"
+    took = time_of(lambda: run("sh", "-c", 'mkfs.erofs "$1" "$2" && sync "$1"', "sh", target, tree))
+    target.unlink()
+    return took
+
+
+def writer(work, runs, make_row):
+    """The writer alone, 300 MB and 100,000 files."""
+    rows = []
+    for name, make_trees in (("disk", large_trees), ("disk-files", many_trees)):
+        place = work / name
+        place.mkdir()
+        trees = make_trees(place)
+        for tree in trees[1:]:
+            for path in tree.iterdir():
+                path.rename(trees[0] / path.name)
+        archive = place / "tree.tar"
+        run("tar", "-cf", archive, "-C", trees[0], ".")
+        ours, floor, peer = [], [], []
+        for _ in range(runs):
+            ours.append(write_disk(place, archive))
+            floor.append(copy(place, archive))
+            peer.append(make_disk(place, trees[0]))
+        entry = make_row(name, "s", ours, floor, None)
+        entry["peer"] = statistics.median(peer)
+        size = archive.stat().st_size / 1e6
+        entry["note"] = (
+            f"{size / entry['ours']:.0f} MB/s of tar; {entry['ours'] / entry['peer']:.2f} of mkfs.erofs, which needs it unpacked"
+        )
+        rows.append(entry)
+        shutil.rmtree(place)
+    return rows

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 image=${1:-}
 work=$(mktemp -d /tmp/hypeman-demo.XXXXXX)
 bin=$PWD/.build/debug
-export DATA_DIR=$work/data RUNTIME_DIR=$work/run HYPEMAN_SOCKET=$work/run/agent.sock
+export CONFIG_FILE=/dev/null DATA_DIR=$work/data RUNTIME_DIR=$work/run HYPEMAN_SOCKET=$work/run/agent.sock
 export KERNEL_PATH=$PWD/.build/guest/kernel/vmlinux INITRD_PATH=$PWD/.build/guest/initrd
 agent=
 # A network namespace of the demo's own where that can be had: nothing of this machine's network is touched. An image

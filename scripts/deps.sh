@@ -11,10 +11,13 @@ packages=(
   # to run instances
   dnsmasq-base e2fsprogs iproute2 iptables nftables qemu-system-x86
   # images for the demo and the tests, and what checks them
-  curl docker-registry erofs-utils mmdebstrap skopeo umoci
+  curl docker-registry erofs-utils mmdebstrap podman skopeo umoci
   # tests
   attr busybox-static conntrack dbus-daemon kmod libcap2-bin libglib2.0-bin libsystemd-dev mount openssl polkitd procps systemd
 )
+
+# mmdebstrap unpacks in a user namespace where the caller isn't root.
+[ "$(id -u)" -eq 0 ] || packages+=(uidmap)
 
 missing=()
 for package in "${packages[@]}"; do

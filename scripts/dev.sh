@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 export DATA_DIR=${DATA_DIR:-$PWD/.dev/data} RUNTIME_DIR=${RUNTIME_DIR:-$PWD/.dev/run}
 export KERNEL_PATH=${KERNEL_PATH:-$PWD/.build/guest/kernel/vmlinux} INITRD_PATH=${INITRD_PATH:-$PWD/.build/guest/initrd}
 # A bridge would be the machine's, and ask for its forwarding; NETWORK=bridge makes it.
-export NETWORK=${NETWORK:-none}
+export NETWORK=${NETWORK:-none} CONFIG_FILE=/dev/null
 mkdir -p "$DATA_DIR" "$RUNTIME_DIR"
 echo "==> HYPEMAN_SOCKET=$RUNTIME_DIR/agent.sock .build/debug/hypeman ps"
 

@@ -12,8 +12,9 @@ import sys
 # does not have it at all, is left as it is: the guest says what it misses.
 STAGES = [
     ("boot", ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "erofs", "overlay"]),
+    ("vsock", ["vmw_vsock_virtio_transport"]),
     ("network", ["virtio_net"]),
-    ("later", ["virtio_rng", "virtio_balloon", "vmw_vsock_virtio_transport"]),
+    ("later", ["virtio_rng", "virtio_balloon"]),
 ]
 
 

@@ -83,7 +83,21 @@ public struct AgentHTTPServer: Service {
         let failure = Mutex<AgentError?>(nil)
         var services: [any Service] = []
         var socket: SocketFile?
-        if let path = configuration.socketPath {
+        if let inherited = configuration.inheritedSocket {
+            services.append(
+                InheritedListener(
+                    socket: inherited,
+                    child: AgentChannel(isUnixSocket: true, responder: responder, exec: exec),
+                    maximumConnections: configuration.maximumConnections,
+                    onRunning: {
+                        logger.info("listening", metadata: ["socket": "\(inherited.path)", "passed": "true"])
+                        await onListening(.socket(inherited.path))
+                    },
+                    group: MultiThreadedEventLoopGroup.singleton,
+                    logger: logger
+                )
+            )
+        } else if let path = configuration.socketPath {
             let file = SocketFile(path: path, group: configuration.socketGroup)
             try await NIOThreadPool.singleton.runIfActive { try file.check() }
             socket = file
@@ -135,9 +149,11 @@ public struct AgentHTTPServer: Service {
             + InstanceRoutes(instances: instances).routes
             + LifecycleRoutes(instances: instances).routes
             + SnapshotRoutes(instances: instances).routes
+            + ForkRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
-                AttachRoute(instances: instances).route, ResourceRoute(resources: resources).route,
+                AttachRoute(instances: instances).route, ConsoleRoute(instances: instances).route,
+                ResourceRoute(resources: resources).route,
                 EventRoute(events: events).route,
             ]
             + UnimplementedRoutes.routes

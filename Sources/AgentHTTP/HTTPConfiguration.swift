@@ -24,6 +24,8 @@ public struct HTTPConfiguration: Sendable {
     /// Who is in it is
     /// decided by the kernel, through the socket file's owner and mode 0660.
     public var socketGroup: UInt32?
+    /// A socket that listens already, in place of ``socketPath``; its file is its owner's.
+    public var inheritedSocket: InheritedSocket?
     /// The TCP port; nil for none, 0 for any that is free.
     ///
     /// Without ``jwtSecret`` there is no TCP listener either way.
@@ -40,6 +42,7 @@ public struct HTTPConfiguration: Sendable {
     public init(
         socketPath: FilePath?,
         socketGroup: UInt32? = nil,
+        inheritedSocket: InheritedSocket? = nil,
         port: Int? = nil,
         bindAddress: String = "127.0.0.1",
         jwtSecret: String? = nil,
@@ -47,7 +50,8 @@ public struct HTTPConfiguration: Sendable {
         maximumConnections: Int = 512
     ) {
         self.socketPath = socketPath
-        self.socketGroup = socketGroup
+        self.socketGroup = inheritedSocket.map(\.group) ?? socketGroup
+        self.inheritedSocket = inheritedSocket
         self.port = port
         self.bindAddress = bindAddress
         self.jwtSecret = jwtSecret

@@ -16,6 +16,8 @@ public protocol InstanceOperations: Sendable {
     func standby(_ reference: String) async throws -> Instance
     func restore(_ reference: String) async throws -> Instance
     func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance
+    func fork(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance
+    func forkSnapshot(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance
     func createSnapshot(_ reference: String, _ request: CreateSnapshotRequest) async throws -> Snapshot
     func snapshots(_ filter: SnapshotFilter) -> [Snapshot]
     func snapshot(_ reference: String) throws(AgentError) -> Snapshot
@@ -29,6 +31,7 @@ public protocol InstanceOperations: Sendable {
         _ request: AttachInstanceRequest,
         patience: Duration
     ) async throws -> any GuestConversation
+    func console(_ reference: String, tail: Int?) async throws(AgentError) -> any GuestConversation
     func logs(
         _ reference: String,
         source: LogSource,

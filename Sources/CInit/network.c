@@ -46,6 +46,15 @@ int hypeman_link_up(const char *interface, int mtu) {
     return control(SIOCSIFFLAGS, &request);
 }
 
+int hypeman_set_mac(const char *interface, const uint8_t *address) {
+    struct ifreq request = request_for(interface);
+    int result = control(SIOCGIFHWADDR, &request);
+    if (result < 0) return result;
+    if (memcmp(request.ifr_hwaddr.sa_data, address, 6) == 0) return 0;
+    memcpy(request.ifr_hwaddr.sa_data, address, 6);
+    return control(SIOCSIFHWADDR, &request);
+}
+
 int hypeman_set_address(const char *interface, uint32_t address, uint32_t netmask) {
     struct ifreq request = request_for(interface);
     put_address(&request.ifr_addr, address);

@@ -26,10 +26,9 @@ int cnetwork_tap_open(const char *name, int exclusive, int *descriptor) {
 }
 
 int cnetwork_tap_set_owner(int descriptor, uid_t owner, gid_t group) {
-    if (ioctl(descriptor, TUNSETOWNER, (unsigned long)owner) < 0) return errno;
-    // A TAP has none at first, and cannot be made to have none again.
-    if (group == (gid_t)-1) return 0;
-    if (ioctl(descriptor, TUNSETGROUP, (unsigned long)group) < 0) return errno;
+    // A TAP has neither at first, and cannot be made to have none again.
+    if (owner != (uid_t)-1 && ioctl(descriptor, TUNSETOWNER, (unsigned long)owner) < 0) return errno;
+    if (group != (gid_t)-1 && ioctl(descriptor, TUNSETGROUP, (unsigned long)group) < 0) return errno;
     return 0;
 }
 

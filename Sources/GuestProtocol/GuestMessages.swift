@@ -12,6 +12,11 @@ public enum GuestFeature {
     public static let attach = "attach"
     /// News after a standstill, see `GuestRoute.wakeUp`.
     public static let wakeUp = "wake-up"
+    /// Another identity for a copy of the guest, see `GuestRoute.identity`.
+    public static let identity = "identity"
+
+    /// All that a host of this build asks for.
+    public static let all: Set<String> = [attach, wakeUp, identity]
 }
 
 /// The answer to the host's first request in a session.

@@ -7,12 +7,13 @@ struct HypemanAgent: AsyncParsableCommand {
         commandName: "hypeman-agent",
         abstract: "Runs container images as virtual machines on this host.",
         discussion: """
-            Configuration comes from the environment and from a file .env in the working directory; the environment wins. \
-            The README lists the variables.
+            Configuration comes from the environment, from a file .env in the working directory, and from \
+            /etc/hypeman/hypeman.env; the first of them wins. `hypeman-agent variables` lists what there is.
             """,
         version: AgentVersion.current,
         subcommands: [
-            Serve.self, Check.self, NetworkCommands.self, DrawGraph.self, GenerateToken.self, ListVariables.self,
+            Serve.self, Check.self, NetworkCommands.self, EndGuest.self, DrawGraph.self, GenerateToken.self,
+            ListVariables.self,
             ShowVersion.self,
         ]
     )

@@ -15,27 +15,60 @@ struct Channel {
     /// Raised while there is no session.
     private let idle = Signal(isRaised: true)
 
+    /// What carries it here; its modules may have to be loaded first.
+    static func device() throws(BootFailure) -> Devices.ChannelDevice {
+        try Devices.channel(portNamed: portName)
+    }
+
     /// Starts the agent's thread and begins to listen to the host.
-    init(_ configuration: GuestConfiguration) throws(BootFailure) {
-        let path = try Devices.port(named: Channel.portName)
-        let port = hypeman_open(path, O_RDWR | O_NONBLOCK)
-        try BootFailure.check(port, "cannot open the channel's port \(path)")
+    init(_ configuration: GuestConfiguration, over device: Devices.ChannelDevice) throws(BootFailure) {
+        let descriptor: Int32
+        switch device {
+        case .port(let path):
+            descriptor = hypeman_open(path, O_RDWR | O_NONBLOCK)
+            try BootFailure.check(descriptor, "cannot open the channel's port \(path)")
+        case .vsock:
+            descriptor = hypeman_vsock_listen(GuestVsock.port)
+            try BootFailure.check(descriptor, "cannot listen on the port \(GuestVsock.port) of the vsock")
+        }
         let agent = GuestAgent(
             configuration: configuration,
             eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
-            awakening: .kernel
+            awakening: .kernel,
+            renaming: .kernel,
+            powerOff: {
+                sync()
+                hypeman_power_off()
+            }
         )
         let idle = idle
+        // Over a vsock one session may begin before the one before has ended.
+        let sessions = NIOLockedValueBox(0)
+        let onSession: @Sendable (Int32) -> Void = { socket in
+            sessions.withLockedValue { $0 += 1 }
+            idle.lower()
+            agent.serve(socket)
+        }
+        let onSessionEnd: @Sendable () -> Void = {
+            let left = sessions.withLockedValue { count in
+                count -= 1
+                return count
+            }
+            if left == 0 { idle.raise() }
+        }
         self.agent = agent
-        PortPump(
-            port: port,
-            secret: configuration.session,
-            onSession: {
-                idle.lower()
-                agent.serve($0)
-            },
-            onSessionEnd: { idle.raise() }
-        ).start()
+        let secret = configuration.session
+        switch device {
+        case .port:
+            PortPump(port: descriptor, secret: secret, onSession: onSession, onSessionEnd: onSessionEnd).start()
+        case .vsock:
+            VsockListener(
+                listener: descriptor,
+                secret: secret,
+                onSession: onSession,
+                onSessionEnd: onSessionEnd
+            ).start()
+        }
     }
 
     /// Ends the host's connection, so that what was last said to it arrives.

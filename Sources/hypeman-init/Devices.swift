@@ -16,11 +16,24 @@ enum Devices {
         }
     }
 
-    /// The virtio-serial port with a name.
-    static func port(named name: String) throws(BootFailure) -> String {
-        try wait(for: "the port \(name)") {
-            SmallFile.names(in: "/sys/class/virtio-ports")
-                .first { SmallFile.line("/sys/class/virtio-ports/\($0)/name") == name }.map { "/dev/\($0)" }
+    /// What carries the channel to the host.
+    enum ChannelDevice: Equatable {
+        /// A virtio-serial port, at this path.
+        case port(String)
+        /// The machine's vsock, of which there is one.
+        case vsock
+    }
+
+    /// The virtio-serial port with a name, or the vsock of a machine that has none.
+    static func channel(portNamed name: String) throws(BootFailure) -> ChannelDevice {
+        try wait(for: "the port \(name), or a vsock,") {
+            let port = SmallFile.names(in: "/sys/class/virtio-ports")
+                .first { SmallFile.line("/sys/class/virtio-ports/\($0)/name") == name }
+            if let port { return .port("/dev/\(port)") }
+            // 19 is a vsock (virtio 1.2, 5); its driver need not be there yet.
+            let bus = "/sys/bus/virtio/devices"
+            let hasVsock = SmallFile.names(in: bus).contains { SmallFile.line("\(bus)/\($0)/device") == "0x0013" }
+            return hasVsock ? .vsock : nil
         }
     }
 
@@ -34,7 +47,7 @@ enum Devices {
     }
 
     /// Looks again whenever the kernel announces a device.
-    private static func wait(for what: String, _ find: () -> String?) throws(BootFailure) -> String {
+    private static func wait<Device>(for what: String, _ find: () -> Device?) throws(BootFailure) -> Device {
         if let found = find() { return found }
         let announcements = hypeman_open_uevents()
         try BootFailure.check(announcements, "cannot listen for devices")

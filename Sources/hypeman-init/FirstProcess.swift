@@ -35,9 +35,11 @@ enum FirstProcess {
     private static func boot(_ started: inout Channel?) throws(BootFailure) {
         let modules = KernelModules()
         try modules.load(.boot)
+        let device = try Channel.device()
+        if device == .vsock { try modules.load(.vsock) }
         let configuration = try GuestConfiguration.load()
-        // Under systemd the agent is a process of its own, which opens the port anew.
-        if configuration.mode == .exec { started = try Channel(configuration) }
+        // Under systemd the agent is a process of its own, which opens the channel anew.
+        if configuration.mode == .exec { started = try Channel(configuration, over: device) }
         let root: RootFileSystem
         do throws(BootFailure) {
             root = try RootFileSystem(configuration)
@@ -62,7 +64,7 @@ enum FirstProcess {
             close(initrd)
         } catch {
             // The host hears of it through the channel, also where that was not open yet.
-            if started == nil { started = try Channel(configuration) }
+            if started == nil { started = try Channel(configuration, over: device) }
             throw error
         }
         guard let channel = started else { return }

@@ -7,6 +7,8 @@ struct KernelModules {
     enum Stage: String {
         /// Before anything else.
         case boot
+        /// If the channel to the host is a vsock.
+        case vsock
         /// If there is a network to set up.
         case network
         /// Once the program runs.

@@ -11,21 +11,45 @@ enum NetworkSetup {
     static func configureInterfaces(_ network: GuestConfiguration.Network?) throws(BootFailure) {
         try BootFailure.check(hypeman_link_up("lo", 0), "cannot bring up the loopback interface")
         guard let network else { return }
+        let interface = try Devices.interface(mac: network.mac)
+        withoutLinkLocalAddress(interface)
+        try configure(interface, network)
+    }
+
+    /// Gives the interface that had another guest's addresses its own, MAC address and route included.
+    ///
+    /// What was connected from the former address is cut off.
+    static func reconfigure(_ network: GuestConfiguration.Network, formerMACs: [String]) throws(BootFailure) {
+        let known = ([network.mac] + formerMACs).map { $0.lowercased() }
+        let interface = SmallFile.names(in: "/sys/class/net").first { name in
+            SmallFile.line("/sys/class/net/\(name)/address").map(known.contains) ?? false
+        }
+        guard let interface else {
+            throw BootFailure(message: "no network interface has the address \(known.joined(separator: " or "))")
+        }
+        let mac = network.mac.split(separator: ":").compactMap { UInt8($0, radix: 16) }
+        guard mac.count == 6 else { throw BootFailure(message: "'\(network.mac)' is no MAC address") }
+        try BootFailure.check(
+            hypeman_set_mac(interface, mac),
+            "cannot give \(interface) the MAC address \(network.mac)"
+        )
+        try configure(interface, network)
+    }
+
+    private static func configure(_ interface: String, _ network: GuestConfiguration.Network) throws(BootFailure) {
         guard let address = parse(network.address), let gateway = parse(network.gateway),
             (0...32).contains(network.prefixLength)
         else { throw BootFailure(message: "the network's addresses make no sense: \(network)") }
-        let interface = try Devices.interface(mac: network.mac)
-        withoutLinkLocalAddress(interface)
         let netmask: UInt32 = network.prefixLength == 0 ? 0 : ~0 << UInt32(32 - network.prefixLength)
         try BootFailure.check(
             hypeman_set_address(interface, address, netmask.bigEndian),
             "cannot give \(interface) the address \(network.address)"
         )
         try BootFailure.check(hypeman_link_up(interface, Int32(clamping: network.mtu)), "cannot bring up \(interface)")
-        try BootFailure.check(
-            hypeman_add_default_route(interface, gateway),
-            "cannot set the default route to \(network.gateway)"
-        )
+        let result = hypeman_add_default_route(interface, gateway)
+        // The address may have been what it is now, and the route with it.
+        guard result != -EEXIST else { return }
+        try BootFailure.check(result, "cannot set the default route to \(network.gateway)")
     }
 
     /// Sets the host name, and writes the files that say who and where the guest is.
@@ -57,4 +81,19 @@ enum NetworkSetup {
         var address = in_addr()
         return inet_pton(AF_INET, text, &address) == 1 ? address.s_addr : nil
     }
+}
+
+extension Renaming {
+    /// On this kernel, as one who may.
+    static let kernel = Renaming(
+        setHostname: { hypeman_set_hostname($0, $0.utf8.count) },
+        setNetwork: { network, formerMACs in
+            do throws(BootFailure) {
+                try NetworkSetup.reconfigure(network, formerMACs: formerMACs)
+                return nil
+            } catch {
+                return error.message
+            }
+        }
+    )
 }

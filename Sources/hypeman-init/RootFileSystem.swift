@@ -26,8 +26,9 @@ struct RootFileSystem {
             "cannot mount the image from \(image)"
         )
         let overlay = try Devices.disk(serial: configuration.overlayDisk)
+        // The host's file is sparse: what the guest frees comes back to it.
         try BootFailure.check(
-            hypeman_mount(overlay, RootFileSystem.writable, "ext4", UInt(MS_NOATIME), nil),
+            hypeman_mount(overlay, RootFileSystem.writable, "ext4", UInt(MS_NOATIME), "discard"),
             "cannot mount the writable disk \(overlay)"
         )
         let upper = RootFileSystem.writable + "/upper"

@@ -57,7 +57,7 @@ enum SystemdAgent {
         hypeman_block_signals()
         let channel: Channel
         do throws(BootFailure) {
-            channel = try Channel(try GuestConfiguration.load())
+            channel = try Channel(try GuestConfiguration.load(), over: try Channel.device())
         } catch {
             Console.write("fatal: \(error.message)")
             exit(1)

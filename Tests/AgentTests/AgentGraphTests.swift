@@ -11,10 +11,13 @@ import Testing
     /// Every combination of plugins that the configuration accepts.
     private static let combinations: [[String: String]] = HypervisorChoice.allCases.flatMap { hypervisor in
         NetworkChoice.allCases.flatMap { network in
-            AcceleratorChoice.allCases.map { accelerator in
-                [
-                    "HYPERVISOR": hypervisor.rawValue, "NETWORK": network.rawValue, "ACCELERATOR": accelerator.rawValue,
-                ]
+            AcceleratorChoice.allCases.flatMap { accelerator in
+                SupervisorChoice.allCases.map { supervisor in
+                    [
+                        "HYPERVISOR": hypervisor.rawValue, "NETWORK": network.rawValue,
+                        "ACCELERATOR": accelerator.rawValue, "SUPERVISOR": supervisor.rawValue,
+                    ]
+                }
             }
         }
     }

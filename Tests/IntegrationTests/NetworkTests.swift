@@ -17,10 +17,11 @@ import Testing
     /// In Mbit/s.
     private static let limit = 20
 
+    /// Beside Docker's rules; without br_netfilter, so that instances reach one another's published ports.
     @Test func aWebServerIsReachedAndReachesOut() async throws {
         try await Scratch.with { scratch async throws in
             try await TestImages.debian(["lighttpd", "busybox"], image: scratch.appending("web.tar"))
-            try await Site.with { site async throws in
+            try await Site.with(rules: .docker, isBridgeFiltered: false, mtu: 1420) { site async throws in
                 let before = try await site.state()
                 let variables = ["NETWORK": "bridge", "DNS_SERVER": "192.0.2.2"]
                 try await PrivateAgent.with(variables, namespace: site.host.name) { agent async throws in
@@ -37,6 +38,7 @@ import Testing
                     try await checkInbound(site)
                     try await checkOutbound(agent, site)
                     try await checkLimits(agent, site)
+                    try await checkGuest(agent)
                     try await checkForgeries(agent, site)
                     try await checkKeptThroughRestarts(agent, site)
                     try await agent.expect("rm", "-f", "web", "peer")
@@ -82,6 +84,10 @@ import Testing
         #expect(answer.output == "192.0.2.1", "not masqueraded, or not there: \(answer)")
         // Its own published port shows that the way of asking works, the rest that it finds nobody.
         #expect(try await fetchInside("10.100.0.2", 80).output == "web\n")
+        // Another's published port is open to all, itself included.
+        for (port, name) in [(8081, "peer"), (8080, "web")] {
+            #expect(try await fetchInside("192.0.2.1", port).output == "\(name)\n", "port \(port)")
+        }
         for (host, port) in [("10.100.0.3", 80), ("10.100.0.1", 22)] {
             let answer = try await fetchInside(host, port)
             #expect(answer.code != 0 && answer.output.isEmpty, "\(host):\(port) is open to it: \(answer)")
@@ -94,11 +100,43 @@ import Testing
         #expect(lease.code == 0 && lease.output.contains("lease of 10.100.0.2 obtained"), "\(lease)")
     }
 
+    /// What hypeman-init set up of the network, and what the agent counts.
+    private func checkGuest(_ agent: PrivateAgent) async throws {
+        func text(_ path: String) async throws -> String { try await agent.expect("exec", "web", "cat", path) }
+        #expect(try await text("/sys/class/net/eth0/address") == "02:68:0a:64:00:02")
+        #expect(try await text("/sys/class/net/eth0/mtu") == "1420", "the uplink's")
+        #expect(try await text("/etc/hostname") == "web")
+        #expect(try await text("/etc/hosts").hasSuffix("10.100.0.2\tweb.hypeman.internal web"))
+        #expect(try await text("/etc/resolv.conf") == "search hypeman.internal\nnameserver 10.100.0.1")
+        #expect(
+            try await agent.expect("exec", "web", "getent", "hosts", "10.100.0.3").contains("peer.hypeman.internal")
+        )
+        for (name, floor) in [("web", 1000), ("peer", 1 << 20)] {
+            let usage = try await agent.expect("stats", "--format", "json", name)
+            for counter in ["network_rx_bytes", "network_tx_bytes"] {
+                let count = usage.firstMatch(of: try Regex("\"\(counter)\" : (\\d+)")).flatMap {
+                    Int($0[1].substring ?? "")
+                }
+                #expect(try #require(count) > floor, "\(usage)")
+            }
+        }
+        let resources = try await agent.expect("resources", "--format", "json")
+        for direction in ["download", "upload"] {
+            #expect(resources.contains("\"network_\(direction)_bps\" : \(Self.limit * 125_000)"), "\(resources)")
+        }
+    }
+
     private func checkKeptThroughRestarts(_ agent: PrivateAgent, _ site: Site) async throws {
         await agent.stop(SIGKILL)
         #expect(try await Site.fetch("http://192.0.2.1:8080/", in: site.outside) == "web", "without an agent")
         try await agent.start()
         #expect(try await Site.fetch("http://192.0.2.1:8080/", in: site.outside) == "web", "after its restart")
+        try await agent.expect("standby", "web")
+        #expect(await !Site.isReachable("http://192.0.2.1:8080/", in: site.outside))
+        #expect(try await !site.host.run("ip", "link").contains("hyptap0a640002"), "its device is gone")
+        try await agent.expect("restore", "web")
+        #expect(try await Site.fetch("http://192.0.2.1:8080/", in: site.outside) == "web", "after standby")
+        #expect(try await agent.expect("exec", "peer", "getent", "hosts", "web").contains("10.100.0.2"))
         try await agent.expect("stop", "web")
         #expect(await !Site.isReachable("http://192.0.2.1:8080/", in: site.outside))
         try await agent.expect("start", "web")
@@ -215,8 +253,9 @@ import Testing
         }
         """#
 
+    /// Beside ufw's rules, and with br_netfilter.
     @Test func anOrdinaryUserWithTwoCapabilitiesDoesAllOfIt() async throws {
-        try await Site.with { site async throws in
+        try await Site.with(rules: .ufw, isBridgeFiltered: true) { site async throws in
             let before = try await site.state()
             let user = ServiceUser.packaged
             let variables = ["NETWORK": "bridge", "DNS_SERVER": "192.0.2.2"]

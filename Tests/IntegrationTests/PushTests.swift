@@ -39,7 +39,7 @@ import Testing
                 try await copy("oci:\(layout):image", "docker://\(host)/docker:1", login + ["--format", "v2s2"])
                 try await copy("oci:\(layout):image", "docker://\(host)/team/app:all", login + ["--all"])
                 for name in ["team/app:1", "library/docker:1", "team/app:all"] {
-                    try await Self.waitUntilReady(name, agent)
+                    try await agent.waitUntilReady(name)
                 }
                 try await agent.expect("run", "-d", "--name", "pushed", "team/app:1")
                 try await agent.inspect("pushed") { $0.contains("Running") }
@@ -68,7 +68,7 @@ import Testing
                 #expect(tags.contains("\"1\"") && tags.contains("\"all\""))
                 // Again: what is here is found, what was converted comes once more.
                 try await copy("oci:\(layout):image", "docker://\(host)/team/app:2", login)
-                try await Self.waitUntilReady("team/app:2", agent)
+                try await agent.waitUntilReady("team/app:2")
                 let deleter = try await token("image:*")
                 try await tool(
                     "skopeo",
@@ -128,20 +128,8 @@ import Testing
                 #expect(try await agent.expect("images", "-q") == "")
                 // What was refused takes no room from what fits.
                 try await push(small, as: "small:1", trusted)
-                try await Self.waitUntilReady("library/small:1", agent)
+                try await agent.waitUntilReady("library/small:1")
             }
         }
-    }
-
-    private static func waitUntilReady(_ name: String, _ agent: PrivateAgent) async throws {
-        let deadline = ContinuousClock.now + .seconds(120)
-        var said = ""
-        while ContinuousClock.now < deadline {
-            said = try await agent.expect("images")
-            let line = said.split(separator: "\n").first { $0.hasPrefix("docker.io/\(name) ") }
-            if line?.contains(" ready ") == true { return }
-            try await Task.sleep(for: .milliseconds(100))
-        }
-        throw ToolFailure(description: "\(name) is not ready: \(said)")
     }
 }

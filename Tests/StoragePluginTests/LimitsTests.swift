@@ -30,21 +30,13 @@ struct LimitsTests {
         return path
     }
 
-    private static func residentPeak() throws -> Int {
-        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) << 10
-    }
-
     @Test func importTakesNoMemoryForWhatIsInFiles() async throws {
         try await Scratch.with { scratch in
             let archive = try rootFilesystem(files: 40, in: scratch)
-            // 5 resets the peak (proc(5)); other tests of this process run beside this one, hence the wide margin.
-            try "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
-            let before = try Self.residentPeak()
+            let memory = try PeakMemory()
             let start = ContinuousClock.now
             let disk = try await scratch.storage().disk(from: archive)
-            let grown = try Self.residentPeak() - before
+            let grown = try memory.growth()
             print("import of 400 MiB: \(ContinuousClock.now - start), peak memory grew by \(grown >> 20) MiB")
             #expect(disk.size > .mebibytes(400))
             #expect(grown < 200 << 20)

@@ -224,6 +224,21 @@ struct MergingTests {
         #expect(tree["/f"]?.contains(" user.b=\(value) user.c=3") == true)
     }
 
+    /// A name and a value as long as erofs has them, and as many as an inode counts: 4 x 65535 bytes.
+    @Test func attributesAtTheirLimitsAreWhole() async throws {
+        var member = TarBuilder.Member("f")
+        let longest = "user." + String(repeating: "n", count: 250)
+        member.attributes = [longest: [UInt8](repeating: 1, count: 65_535)]
+        for index in 0..<3 { member.attributes["user.\(index)"] = [UInt8](repeating: UInt8(index), count: 65_000) }
+        member.contents = [UInt8](repeating: 9, count: 5000)
+        let tree = try await tree([layer { $0.append(member) }])
+        let attributes = try #require(tree["/f"])
+        #expect(attributes.contains(" \(longest)=" + String(repeating: "1.", count: 65_534) + "1"))
+        for index in 0..<3 {
+            #expect(attributes.contains(" user.\(index)=" + String(repeating: "\(index).", count: 64_999) + "\(index)"))
+        }
+    }
+
     @Test func accessListsReachTheKernel() async throws {
         // Version 2, then tag, permissions, id of each entry (posix_acl_xattr.h).
         let list: [UInt8] =

@@ -134,13 +134,24 @@ public struct StartInstanceBody: Encodable, Sendable, Hashable {
 public struct StopInstanceBody: Encodable, Sendable, Hashable {
     /// How long the program gets after its stop signal, as `10s`.
     public var timeout: String?
+    /// Whether the host is about to go down, so that the restart policy is to bring the instance back afterwards.
+    public var hostShutdown: Bool?
 
-    public init(timeout: String? = nil) { self.timeout = timeout }
+    enum CodingKeys: String, CodingKey {
+        case timeout
+        case hostShutdown = "host_shutdown"
+    }
+
+    public init(timeout: String? = nil, hostShutdown: Bool? = nil) {
+        self.timeout = timeout
+        self.hostShutdown = hostShutdown
+    }
 
     /// Reads a request.
     public init(_ reader: FieldReader) throws(FieldError) {
         var reader = reader
         timeout = try reader.string("timeout")
+        hostShutdown = try reader.boolean("host_shutdown")
         try reader.finish()
     }
 }

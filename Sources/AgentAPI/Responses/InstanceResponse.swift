@@ -61,7 +61,7 @@ public struct InstanceResponse: Codable, Sendable, Hashable {
     public var stoppedAt: Date?
     public var exitCode: Int?
     public var exitMessage: String?
-    /// `exited`, `signalled`, `stopped`, `killed`, `startFailed`, `machineDied`, `hostShutdown`.
+    /// `exited`, `signalled`, `stopped`, `killed`, `startFailed`, `machineDied`, `outOfMemory`, `hostShutdown`.
     public var exitReason: String?
     public var phaseDurations: [String: Int]?
 

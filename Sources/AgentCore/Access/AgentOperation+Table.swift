@@ -88,6 +88,8 @@ extension AgentOperation {
         case .standbyInstance: .verb("standby", ["Instance.Standby"], Self.change)
         case .restoreInstance: .verb("restore", ["Instance.Restore"], Self.start)
         case .signalInstance: .init(nil, nil, .instance(.write), ["Instance.Kill"], .instanceManage, Self.change)
+        case .forkInstance:
+            .init("POST /instances/{id}/fork", "fork", .instance(.write), errors: Self.start.union([.quotaExceeded]))
         case .getInstanceStats:
             .init(
                 "GET /instances/{id}/stats",
@@ -119,6 +121,7 @@ extension AgentOperation {
             )
         case .attachToInstance:
             .init("GET /instances/{id}/attach", "attach", .instance(.write), errors: Self.opening)
+        case .followConsole: .init("GET /instances/{id}/console", "console", .instance(.read), errors: Self.opening)
 
         // Snapshots
         case .listSnapshots: .init("GET /snapshots", "snapshot list", .snapshot(.read))
@@ -131,6 +134,13 @@ extension AgentOperation {
                 "snapshot restore",
                 .instance(.write),
                 errors: Self.start
+            )
+        case .forkSnapshot:
+            .init(
+                "POST /snapshots/{id}/fork",
+                "snapshot fork",
+                .instance(.write),
+                errors: Self.start.union([.quotaExceeded])
             )
         case .deleteSnapshot:
             .init("DELETE /snapshots/{id}", "snapshot delete", .snapshot(.delete), errors: Self.missing.union([.busy]))

@@ -8,8 +8,9 @@ public enum AgentOperation: String, Sendable, CaseIterable {
     case listImages, getImage, pullImage, importImage, followImageProgress, saveImage, pruneImages, deleteImage
     case listInstances, getInstance, createInstance, updateInstance, deleteInstance
     case startInstance, stopInstance, pauseInstance, resumeInstance, standbyInstance, restoreInstance, signalInstance
-    case getInstanceStats, waitForInstance, readLogs, execInInstance, attachToInstance
-    case listSnapshots, getSnapshot, createSnapshot, restoreSnapshot, deleteSnapshot
+    case forkInstance
+    case getInstanceStats, waitForInstance, readLogs, execInInstance, attachToInstance, followConsole
+    case listSnapshots, getSnapshot, createSnapshot, restoreSnapshot, forkSnapshot, deleteSnapshot
     case getNetwork, getOperation, waitForOperation, cancelOperation, controlProcess
 
     /// What an operation is on each transport, who may ask for it, and how it fails.

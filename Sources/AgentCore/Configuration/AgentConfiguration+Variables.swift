@@ -2,8 +2,24 @@ import Logging
 import SystemPackage
 
 extension AgentConfiguration {
+    /// The variable that names a file with the others, and where it is by default.
+    public static let defaultFile = (name: "CONFIG_FILE", path: "/etc/hypeman/hypeman.env")
+
     /// The environment variables, in the order of the README's table.
     enum Variables {
+        static let file = ConfigurationVariable<FilePath?>(
+            defaultFile.name,
+            default: defaultFile.path,
+            "File with these variables, read if it is there; the environment wins, and SIGHUP reads it again",
+            expected: "an absolute path"
+        ) { optional($0) { $0.hasPrefix("/") ? FilePath($0) : nil } }
+        static let supervisor = choice(
+            "SUPERVISOR",
+            default: .auto,
+            SupervisorChoice.self,
+            "What runs VMMs and dnsmasq: `systemd` in units, `child` beside the agent; `auto` takes units where they are "
+                + "installed and systemd runs"
+        )
         static let port = number("PORT", default: "8080", 1...65535, "TCP port of the HTTP API")
         static let bindAddress = ConfigurationVariable(
             "BIND_ADDRESS",
@@ -105,6 +121,16 @@ extension AgentConfiguration {
         static let kernel = path("KERNEL_PATH", "Guest kernel; else `DATA_DIR/system/kernel/` or `/usr/lib/hypeman/`")
         static let initrd = path("INITRD_PATH", "Guest initrd, built for that kernel; searched in the same places")
         static let qemu = path("QEMU_PATH", "QEMU's executable; searched in PATH if empty")
+        static let cloudHypervisors = ConfigurationVariable(
+            "CLOUD_HYPERVISOR",
+            default: "",
+            "Cloud Hypervisor's executables, separated by colons: the first that works starts instances, each restores "
+                + "what its version has saved; searched in PATH if empty",
+            expected: "absolute paths, separated by colons"
+        ) { text -> [FilePath]? in
+            let paths = text.split(separator: ":").map { FilePath(String($0)) }
+            return paths.allSatisfy(\.isAbsolute) ? paths : nil
+        }
         static let maximumConcurrentBuilds = number(
             "MAX_CONCURRENT_BUILDS",
             default: "1",
@@ -288,15 +314,17 @@ extension AgentConfiguration {
     /// Every variable, for the table.
     public static var descriptions: [Description] {
         [
-            Description(Variables.port), Description(Variables.bindAddress), Description(Variables.jwtSecret),
+            Description(Variables.file), Description(Variables.port), Description(Variables.bindAddress),
+            Description(Variables.jwtSecret),
             Description(Variables.tlsCertificate), Description(Variables.tlsKey), Description(Variables.dataDirectory),
-            Description(Variables.runtimeDirectory), Description(Variables.socket), Description(Variables.bus),
-            Description(Variables.hypervisor),
+            Description(Variables.runtimeDirectory), Description(Variables.supervisor),
+            Description(Variables.socket), Description(Variables.bus), Description(Variables.hypervisor),
             Description(Variables.accelerator), Description(Variables.network), Description(Variables.bridge),
             Description(Variables.subnet), Description(Variables.gateway), Description(Variables.uplink),
             Description(Variables.dnsServers), Description(Variables.isolated), Description(Variables.networkLimit),
             Description(Variables.networkOversubscription), Description(Variables.kernel),
-            Description(Variables.initrd), Description(Variables.qemu), Description(Variables.maximumConcurrentBuilds),
+            Description(Variables.initrd), Description(Variables.qemu),
+            Description(Variables.cloudHypervisors), Description(Variables.maximumConcurrentBuilds),
             Description(Variables.maximumImageStorage), Description(Variables.maximumOverlaySize),
             Description(Variables.maximumVCPUs),
             Description(Variables.maximumMemory), Description(Variables.bootTimeout),

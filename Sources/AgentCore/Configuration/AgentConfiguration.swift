@@ -4,6 +4,7 @@ public import SystemPackage
 /// Which hypervisor runs instances that name none.
 public enum HypervisorChoice: String, Sendable, CaseIterable {
     case auto
+    case cloudHypervisor = "cloud-hypervisor"
     case qemu
 }
 
@@ -21,6 +22,15 @@ public enum NetworkChoice: String, Sendable, CaseIterable {
     case none
 }
 
+/// What starts VMMs and dnsmasq so that they outlive the agent.
+public enum SupervisorChoice: String, Sendable, CaseIterable {
+    /// Units where systemd runs and has them, children otherwise.
+    case auto
+    /// Units alone: the agent does not start without them.
+    case systemd
+    case child
+}
+
 /// The agent's configuration: every environment variable, read and checked.
 public struct AgentConfiguration: Sendable {
     public var port: Int
@@ -30,6 +40,7 @@ public struct AgentConfiguration: Sendable {
     public var tlsKey: FilePath?
     public var dataDirectory: FilePath
     public var runtimeDirectory: FilePath
+    public var supervisor: SupervisorChoice
     public var socket: FilePath
     public var bus: BusChoice
     public var hypervisor: HypervisorChoice
@@ -46,6 +57,8 @@ public struct AgentConfiguration: Sendable {
     public var kernel: FilePath?
     public var initrd: FilePath?
     public var qemu: FilePath?
+    /// The first starts new machines; empty looks in PATH.
+    public var cloudHypervisors: [FilePath]
     public var maximumConcurrentBuilds: Int
     public var maximumImageStorage: ByteSize?
     public var maximumOverlaySize: ByteSize
@@ -73,6 +86,7 @@ public struct AgentConfiguration: Sendable {
         let tlsKey = reader.read(Variables.tlsKey)
         let dataDirectory = reader.read(Variables.dataDirectory)
         let runtimeDirectory = reader.read(Variables.runtimeDirectory)
+        let supervisor = reader.read(Variables.supervisor)
         let socket = reader.read(Variables.socket)
         let bus = reader.read(Variables.bus)
         let hypervisor = reader.read(Variables.hypervisor)
@@ -89,6 +103,7 @@ public struct AgentConfiguration: Sendable {
         let kernel = reader.read(Variables.kernel)
         let initrd = reader.read(Variables.initrd)
         let qemu = reader.read(Variables.qemu)
+        let cloudHypervisors = reader.read(Variables.cloudHypervisors)
         let maximumConcurrentBuilds = reader.read(Variables.maximumConcurrentBuilds)
         let maximumImageStorage = reader.read(Variables.maximumImageStorage)
         let maximumOverlaySize = reader.read(Variables.maximumOverlaySize)
@@ -106,10 +121,10 @@ public struct AgentConfiguration: Sendable {
         let logMaximumSize = reader.read(Variables.logMaximumSize)
         let logMaximumFiles = reader.read(Variables.logMaximumFiles)
         guard let port, let bindAddress, let jwtSecret, let tlsCertificate, let tlsKey, let dataDirectory,
-            let runtimeDirectory,
+            let runtimeDirectory, let supervisor,
             let socket, let bus, let hypervisor, let accelerator, let network, let bridge,
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
-            let networkOversubscription, let kernel, let initrd, let qemu,
+            let networkOversubscription, let kernel, let initrd, let qemu, let cloudHypervisors,
             let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
             let maximumMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let registryMirrors,
@@ -123,6 +138,7 @@ public struct AgentConfiguration: Sendable {
         self.tlsKey = tlsKey
         self.dataDirectory = dataDirectory
         self.runtimeDirectory = runtimeDirectory
+        self.supervisor = supervisor
         self.socket = socket ?? runtimeDirectory.appending("agent.sock")
         self.bus = bus
         self.hypervisor = hypervisor
@@ -139,6 +155,7 @@ public struct AgentConfiguration: Sendable {
         self.kernel = kernel
         self.initrd = initrd
         self.qemu = qemu
+        self.cloudHypervisors = cloudHypervisors
         self.maximumConcurrentBuilds = maximumConcurrentBuilds
         self.maximumImageStorage = maximumImageStorage
         self.maximumOverlaySize = maximumOverlaySize

@@ -24,7 +24,12 @@ public protocol DiskStore: Sendable {
     /// - Throws: ``AgentError`` `storageFull`, `invalidState` `disk_missing`; nothing is left then.
     func copyOverlay(of instance: InstanceID, to path: FilePath) async throws
 
-    /// Puts a copy of a file in the place of an instance's overlay, at once and for good.
+    /// Makes an instance's overlay a copy of another's, as ``copyOverlay(of:to:)`` does; it had none.
+    ///
+    /// - Throws: As ``copyOverlay(of:to:)``; it has none then.
+    func copyOverlay(of instance: InstanceID, for copy: InstanceID) async throws
+
+    /// Puts a copy of a file in the place of an instance's overlay, if it has one, at once and for good.
     ///
     /// - Throws: ``AgentError`` `storageFull`; the overlay is what it was then.
     func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws

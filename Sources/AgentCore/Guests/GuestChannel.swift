@@ -38,6 +38,12 @@ public protocol GuestChannel: Sendable {
     ///   asked could not be done in the guest.
     func wakeUp(_ news: GuestWakeUp) async throws
 
+    /// Tells a guest whose memory is a copy of another's who it is from now on. Idempotent.
+    ///
+    /// - Throws: `notSupported` if the guest is too old to know of it, `unavailable` if the connection is lost or what was
+    ///   asked could not be done in the guest: it may be half done then.
+    func identify(_ identity: GuestIdentity) async throws
+
     /// Starts a command.
     ///
     /// - Throws: `unavailable` if the connection is lost, `invalidArgument` if the guest refuses the request,

@@ -41,7 +41,10 @@ public struct HypervisorCapabilities: Sendable, Hashable, Codable {
 /// What a driver found on this host.
 public struct HypervisorInformation: Sendable, Hashable, Codable {
     public var name: HypervisorName
+    /// Of what new machines run in.
     public var version: String
+    /// What else there is, which takes up the machines that those versions have saved.
+    public var otherVersions: [String] = []
     public var executable: FilePath
     public var accelerator: Accelerator
     /// Why the accelerator isn't KVM, for people; nil where it is.
@@ -161,6 +164,16 @@ public struct MachineDescription: Sendable, Hashable, Codable {
         self.card = card
         self.runtimeDirectory = runtimeDirectory
     }
+
+    /// What its VMM opens of the agent's files.
+    public var files: [ProcessFile] {
+        [kernel, initrd].map { ProcessFile(path: $0, isWritable: false) } + disks.map(\.file)
+    }
+}
+
+extension MachineDescription.Disk {
+    /// What the VMM opens for it.
+    public var file: ProcessFile { ProcessFile(path: path, isWritable: !readOnly) }
 }
 
 /// What is stored of a running machine, enough to find it again after a restart of the agent.

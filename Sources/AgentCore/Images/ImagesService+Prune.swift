@@ -74,7 +74,7 @@ extension ImagesService {
         try await changes.withTurn {
             // Whoever asks is answered after the start: instances speak for themselves now.
             state.withLock { $0.usedAtStart = [] }
-            let used = Set(instances.all().map(\.specification.imageDigest))
+            let used = instances.images()
             let chosen = list().filter { request.selects($0) && !used.contains($0.digest) && !isUnderWay($0.digest) }
             let names = Set(chosen.map(\.name))
             guard !request.dryRun else {
@@ -95,7 +95,7 @@ extension ImagesService {
     func neededDigests(without names: Set<String> = []) -> Set<Digest> {
         let images = list().filter { $0.status != .failed && !names.contains($0.name) }
         return Set(images.flatMap { [$0.digest, $0.taggedDigest] }).union(
-            instances.all().map(\.specification.imageDigest)
+            instances.images()
         )
         .union(state.withLock { $0.usedAtStart })
     }

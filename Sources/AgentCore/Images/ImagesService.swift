@@ -220,16 +220,17 @@ public final class ImagesService: Sendable {
     ///
     /// What is under way for it is cancelled.
     ///
-    /// - Throws: `notFound`; `busy` with code `image_in_use` if an instance was made from it and it has no other name.
+    /// - Throws: `notFound`; `busy` with code `image_in_use` if an instance was made from it, or a snapshot is of
+    ///   one that was, and it has no other name.
     public func delete(_ reference: ImageReference) async throws {
         try await changes.withTurn {
             let image = try get(reference)
             let isLastName = !list().contains { $0.name != image.name && $0.digest == image.digest }
-            if isLastName, let user = instances.all().first(where: { $0.specification.imageDigest == image.digest }) {
+            if isLastName, let user = instances.user(of: image.digest) {
                 throw AgentError(
                     .busy,
                     code: "image_in_use",
-                    "image '\(image.name)' is used by instance '\(user.name)' (\(user.id)); delete that first"
+                    "image '\(image.name)' is used by \(user); delete that first"
                 )
             }
             try await forget(image)

@@ -6,6 +6,8 @@ extension GuestConfiguration {
         static let root = "rootfs"
         static let overlay = "overlay"
         static let configuration = "config"
+        /// All that are one instance's alone, or read by all that have its image.
+        static let own: Set<String> = [root, overlay, configuration]
     }
 
     /// Programs that are PID 1 themselves.
@@ -56,7 +58,7 @@ extension GuestConfiguration {
 }
 
 extension GuestConfiguration {
-    private static func network(of instance: Instance, on network: AgentCore.Network?) -> Network? {
+    static func network(of instance: Instance, on network: AgentCore.Network?) -> Network? {
         guard let attachment = instance.attachment, let network else { return nil }
         return Network(
             mac: attachment.mac.description,

@@ -115,6 +115,8 @@ public struct InstanceExit: Sendable, Hashable, Codable {
         case startFailed
         /// The VMM ended without the guest having said why.
         case machineDied
+        /// The VMM needed more memory than its unit may have, and was ended by the host's kernel.
+        case outOfMemory
         /// The host was restarted.
         case hostShutdown
     }
@@ -161,6 +163,10 @@ public struct Instance: Sendable, Hashable, Codable, Identifiable {
     public var outputStart: UInt64?
     /// Its memory on disk, in Standby and on the way there and back; nil otherwise.
     public var standby: InstanceStandby?
+    /// Who its guest still takes itself for, as long as it was not told otherwise: its memory is a copy of another's.
+    public var formerIdentity: FormerIdentity?
+    /// What its guest said that it can, of what this agent may ask for; nil if it never answered.
+    public var guestFeatures: [String]?
     /// When it is started again by its policy; nil if it is not going to be.
     public var nextRestart: Date?
     /// How often in a row it was started again by its policy; nil means never.

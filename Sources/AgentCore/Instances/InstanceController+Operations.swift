@@ -9,7 +9,7 @@ extension InstanceController {
         HostResource(owner: id, kind: .machine, value: context.runtime.path(of: id).string)
     }
 
-    private var diskResource: HostResource { HostResource(owner: id, kind: .disks, value: "") }
+    var diskResource: HostResource { HostResource(owner: id, kind: .disks, value: "") }
 
     /// How long a start may take until the VMM runs; generous, since the host may be busy.
     private static let startDeadline = Duration.seconds(60)
@@ -30,6 +30,7 @@ extension InstanceController {
     /// - Parameter request: nil if it is the restart policy that starts it.
     /// - Throws: What the start failed of; `invalidState` if the state does not allow one.
     func start(_ request: StartInstanceRequest?) async throws {
+        isHostGoing = false
         if instance.state == .shutdown {
             _ = try await wait(within: Self.powerOffDeadline) { $0.state != .shutdown }
         }
@@ -218,8 +219,18 @@ extension InstanceController {
 
     /// Brings the instance to Stopped: the program's stop signal, the power button where init isn't ours, the kill.
     func stop(_ request: StopInstanceRequest) async throws {
-        try await apply(.stopRequested)
-        if instance.state == .standby { return await giveUpStandby() }
+        if request.isForHostShutdown {
+            // Standby is as good after the host's next start.
+            guard run != nil, instance.desired != .deleted else { return }
+            isHostGoing = true
+            await observe(.killing(.hostShutdown, Self.hostGoing))
+        } else {
+            try await apply(.stopRequested)
+            // Also of one that runs, if its memory on disk was still to be given up.
+            let isAtRest = instance.state == .standby
+            await giveUpStandby()
+            if isAtRest { return }
+        }
         guard let run, instance.state != .stopped else { return }
         // Who stands still does not see a signal.
         if instance.state == .paused { await goOn(run.machine) }
@@ -232,8 +243,11 @@ extension InstanceController {
         {
             return
         }
-        let waited = request.signalDeadline
-        await observe(.killing(.killed, "the program did not end within \(waited) of its stop signal and was killed"))
+        let waited = "the program did not end within \(request.signalDeadline) of its stop signal and was killed"
+        await observe(
+            request.isForHostShutdown
+                ? .killing(.hostShutdown, "\(Self.hostGoing): \(waited)") : .killing(.killed, waited)
+        )
         // The program first: the guest then writes its disks back and powers itself off.
         if await signalProgram(9), try await isStopped(within: Self.powerOffDeadline) { return }
         await run.machine.kill()
@@ -241,6 +255,8 @@ extension InstanceController {
             throw AgentError(.timeout, "the VMM of instance '\(instance.name)' does not end although it was killed")
         }
     }
+
+    private static let hostGoing = "the host was shut down"
 
     private func isStopped(within limit: Duration) async throws -> Bool {
         try await wait(within: limit) { $0.state == .stopped } != nil

@@ -15,6 +15,8 @@ extension InstanceController {
     private static let reportDeadline = Duration.seconds(5)
     /// How long a guest may take to hear the news.
     private static let wakeUpDeadline = Duration.seconds(10)
+    /// Between attempts to let a machine go on that stood still for the agent's own sake.
+    private static let resumePauses: [Duration] = [.milliseconds(50), .milliseconds(500)]
     /// Twice what the kernel's generator is seeded with (random(4)).
     private static let entropyLength = 64
 
@@ -60,11 +62,28 @@ extension InstanceController {
         try await report(.paused, else: .paused)
     }
 
+    /// Does something that needs a machine to stand still, which goes on afterwards if it ran.
+    func whileStandingStill<Value: Sendable>(
+        _ machine: any VirtualMachine,
+        _ body: () async throws -> Value
+    ) async throws -> Value {
+        let ran = instance.state == .running
+        let result: Result<Value, any Error>
+        do {
+            if ran { try await standStill(machine) }
+            result = .success(try await body())
+        } catch {
+            result = .failure(error)
+        }
+        if ran { await goOn(machine) }
+        return try result.get()
+    }
+
     /// Lets a machine go on that stood still for the agent's own sake, also for a caller that was cancelled.
     func goOn(_ machine: any VirtualMachine) async {
         await Task {
             do {
-                try await machine.resume()
+                try await self.resumePatiently(machine)
                 try await self.report(.running, else: .resumed)
                 await self.noteStandstill(.paused)
             } catch {
@@ -72,6 +91,21 @@ extension InstanceController {
                 await self.observe(.problem("the machine stands still and could not be resumed: \(error)"))
             }
         }.value
+    }
+
+    /// Nobody asked for it to stand still, so one answer that did not come is no reason to leave it so.
+    private func resumePatiently(_ machine: any VirtualMachine) async throws {
+        for pause in Self.resumePauses {
+            do {
+                return try await machine.resume()
+            } catch let error as AgentError where error.kind == .invalidState {
+                throw error
+            } catch {
+                logger.warning("machine not resumed at once", metadata: ["error": "\(error)"])
+                try await context.time.clock.sleep(for: pause)
+            }
+        }
+        try await machine.resume()
     }
 
     /// Waits for the VMM's own report, which comes in its order; one that never comes is taken for given.
@@ -88,20 +122,24 @@ extension InstanceController {
         if let channel { await wake(channel) }
     }
 
-    /// Tells the guest what it has missed, if anything.
-    ///
-    /// A guest that cannot be told runs on: it is wrong about the time only. One that stands still is told when it goes on.
-    func wake(_ channel: any GuestChannel) async {
-        guard let kind = standstill, instance.state != .paused else { return }
+    func news(of kind: Standstill) -> GuestWakeUp {
         var entropy: [UInt8] = []
         if kind == .restored {
             var generator = SystemRandomNumberGenerator()
             entropy = (0..<Self.entropyLength).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
         }
-        let news = GuestWakeUp(
+        return GuestWakeUp(
             unixNanoseconds: Int(context.time.now().timeIntervalSince1970 * 1_000_000_000),
             entropy: entropy
         )
+    }
+
+    /// Tells the guest what it has missed, if anything.
+    ///
+    /// A guest that cannot be told runs on: it is wrong about the time only. One that stands still is told when it goes on.
+    func wake(_ channel: any GuestChannel) async {
+        guard let kind = standstill, instance.state != .paused else { return }
+        let news = news(of: kind)
         do {
             try await withDeadline(
                 Self.wakeUpDeadline,

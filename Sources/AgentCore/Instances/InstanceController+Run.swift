@@ -21,6 +21,7 @@ extension InstanceController {
     private func follow(_ machine: any VirtualMachine) async {
         let boot = instance.boots
         shortages = 0
+        identityFailure = nil
         let exited = await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.recordConsole(of: machine) }
             group.addTask { await self.followMachineOutput() }
@@ -170,6 +171,8 @@ extension InstanceController {
         while !Task.isCancelled {
             do {
                 let channel = try await machine.openGuestChannel()
+                await note(channel.hello)
+                try await identify(channel, of: machine)
                 await wake(channel)
                 self.channel = channel
                 failures = 0

@@ -38,7 +38,8 @@ extension InstanceController {
             createdAt: context.time.now(),
             size: try await context.snapshots.usage(of: id),
             hypervisor: request.kind == .standby ? instance.hypervisor : nil,
-            tags: request.tags
+            tags: request.tags,
+            specification: instance.specification
         )
         var attributes = ["instance": self.id.rawValue, "kind": request.kind.rawValue]
         attributes["name"] = request.name?.rawValue
@@ -50,6 +51,7 @@ extension InstanceController {
         )
         try await context.store.commit([.putSnapshot(snapshot), .appendEvent(event)])
         context.catalog.add(snapshot)
+        context.directory.keepImage(of: snapshot)
     }
 
     /// Memory and disk of a machine that lives, which stands still meanwhile.
@@ -59,19 +61,12 @@ extension InstanceController {
         as snapshot: SnapshotID
     ) async throws {
         try await requireSavable(machine)
-        let ran = instance.state == .running
-        let result: Result<(SavedMemory, DiskFingerprint), any Error>
-        do {
-            if ran { try await standStill(machine) }
+        let (memory, overlay) = try await whileStandingStill(machine) {
             let memory = try await writeMemory(of: machine, to: directory)
             try await copyOverlay(to: directory)
-            result = .success((memory, try await context.disks.fingerprint(of: id)))
-        } catch {
-            result = .failure(error)
+            return (memory, try await context.disks.fingerprint(of: id))
         }
         // The checksums need no machine that waits for them.
-        if ran { await goOn(machine) }
-        let (memory, overlay) = try result.get()
         try await commit(snapshot, memory, overlay)
     }
 
@@ -139,7 +134,8 @@ extension InstanceController {
                 try await commit(id, memory, overlay, sharing: shared)
                 standby = InstanceStandby(snapshot: id, createdAt: manifest.createdAt)
             }
-            try await apply(.broughtBack(standby, outputStart: manifest.memory?.outputPosition))
+            let memory = manifest.memory
+            try await apply(.broughtBack(standby, outputStart: memory?.outputPosition, former: memory?.former))
         } catch {
             await remove(id)
             throw AgentError.wrapping(error, "instance '\(instance.name)' could not be brought back")

@@ -27,6 +27,7 @@ extension InstanceController {
         }
         try await requireSavable(run.machine)
         let ran = instance.state == .running
+        let former = instance.standby
         let id = SnapshotID.random()
         do {
             if ran { try await standStill(run.machine) }
@@ -39,6 +40,7 @@ extension InstanceController {
                 ? error : AgentError.wrapping(error, "instance '\(instance.name)' could not be put on standby")
         }
         // From here on its memory is on disk: whatever becomes of the VMM, it is in Standby.
+        if let former { await remove(former.snapshot) }
         await end(run)
     }
 
@@ -95,7 +97,9 @@ extension InstanceController {
             processor: HostProcessor.model,
             session: machine.record.session,
             machine: description,
-            outputPosition: (instance.outputStart ?? 0) + logged
+            outputPosition: (instance.outputStart ?? 0) + logged,
+            former: instance.formerIdentity,
+            guestFeatures: instance.guestFeatures
         )
     }
 
@@ -127,6 +131,7 @@ extension InstanceController {
                 clock: context.time.clock,
                 "restoring instance '\(instance.name)'"
             ) { try await self.takeUp(memory, of: standby, by: driver) }
+            try await awaitIdentity()
         } catch {
             let failure = AgentError.wrapping(error, "instance '\(instance.name)' could not be restored")
             await undoRestore(failure)
@@ -216,7 +221,10 @@ extension InstanceController {
     }
 
     private func undoRestore(_ failure: AgentError) async {
-        if let run { await end(run) }
+        if let run {
+            await observe(.killing(.startFailed, failure.description))
+            await end(run)
+        }
         let gone = await removeMachine()
         await observe(.restoreFailed(failure.description), with: gone)
     }
@@ -260,7 +268,7 @@ extension InstanceController {
     }
 
     @discardableResult
-    private func requireSnapshots(of driver: any HypervisorDriver) async throws -> HypervisorInformation {
+    func requireSnapshots(of driver: any HypervisorDriver) async throws -> HypervisorInformation {
         let information = try await driver.information()
         guard information.capabilities.snapshot else {
             throw AgentError(

@@ -34,6 +34,10 @@ actor InstanceController {
     var shortages = 0
     /// What the guest has to be told before anything else, since its machine stood still.
     var standstill: Standstill?
+    /// Why its guest was not told who it is, and how often in a row that went wrong.
+    var identityFailure: (error: AgentError, times: Int)?
+    /// Whether it was stopped for the host's shutdown: its restart policy waits for the agent's next life.
+    var isHostGoing = false
     /// Waits for the time at which the restart policy starts it again.
     var restartTimer: Task<Void, Never>?
     /// Attaching and detaching, one after the other.
@@ -117,16 +121,21 @@ actor InstanceController {
         let isRestartMoved = next.instance.nextRestart != instance.nextRestart
         machine = next
         context.directory.update(next.instance)
-        if isRestartMoved { scheduleRestart() }
+        if isRestartMoved, !isHostGoing { scheduleRestart() }
     }
 
     // MARK: Operations
 
     /// Runs an operation when it is its turn, recorded from acceptance to end, and waits for it.
     ///
+    /// - Parameters:
+    ///   - kind: What it is.
+    ///   - followsCaller: Whether it is given up when its caller is cancelled: another operation, not a client.
+    ///   - body: Does it.
     /// - Throws: What `body` throws; `cancelled` if a delete overtook it.
     func perform(
         _ kind: Operation.Kind,
+        followsCaller: Bool = false,
         _ body: @escaping @Sendable (InstanceController) async throws -> Void
     ) async throws {
         nextOperation += 1
@@ -144,7 +153,11 @@ actor InstanceController {
         }
         operations[number] = (kind, task)
         defer { operations[number] = nil }
-        let result = await task.result
+        let result = await withTaskCancellationHandler {
+            await task.result
+        } onCancel: {
+            if followsCaller { task.cancel() }
+        }
         record.finishedAt = context.time.now()
         switch result {
         case .success: record.state = .succeeded

@@ -9,6 +9,7 @@ public final class InstanceDirectory: Sendable {
         var names: [InstanceName: InstanceID] = [:]
         var watchers: [InstanceID: [Int: AsyncStream<Instance>.Continuation]] = [:]
         var nextWatcher = 0
+        var snapshotImages: [SnapshotID: Digest] = [:]
     }
 
     private let state = Mutex(State())
@@ -52,6 +53,35 @@ public final class InstanceDirectory: Sendable {
         }
         return instance
     }
+
+    // MARK: Images
+
+    /// The images that instances, and snapshots from which there may be forks, were made from.
+    func images() -> Set<Digest> {
+        state.withLock { state in
+            Set(state.instances.values.map(\.specification.imageDigest)).union(state.snapshotImages.values)
+        }
+    }
+
+    /// Who needs an image, in words; nil if nobody does.
+    func user(of image: Digest) -> String? {
+        state.withLock { state in
+            if let instance = state.instances.values.first(where: { $0.specification.imageDigest == image }) {
+                return "instance '\(instance.name)' (\(instance.id))"
+            }
+            return state.snapshotImages.first { $0.value == image }.map { "snapshot \($0.key)" }
+        }
+    }
+
+    /// The image of a snapshot is needed until that is removed.
+    func keepImage(of snapshot: Snapshot) {
+        state.withLock { $0.snapshotImages[snapshot.id] = snapshot.specification?.imageDigest }
+    }
+
+    /// A snapshot is removed.
+    func releaseImage(of snapshot: Snapshot) { state.withLock { $0.snapshotImages[snapshot.id] = nil } }
+
+    // MARK: Changes
 
     /// Takes a name for an instance that is about to be created.
     ///

@@ -74,10 +74,18 @@ public struct StopInstanceRequest: Sendable, Hashable {
     public var signalDeadline: Duration
     /// After the power button.
     public var powerButtonDeadline: Duration
+    /// The host is about to go down: what is wanted of the instance stays as it is, so that its restart policy brings it
+    /// back with the agent's next start.
+    public var isForHostShutdown: Bool
 
-    public init(signalDeadline: Duration = .seconds(10), powerButtonDeadline: Duration = .seconds(5)) {
+    public init(
+        signalDeadline: Duration = .seconds(10),
+        powerButtonDeadline: Duration = .seconds(5),
+        isForHostShutdown: Bool = false
+    ) {
         self.signalDeadline = signalDeadline
         self.powerButtonDeadline = powerButtonDeadline
+        self.isForHostShutdown = isForHostShutdown
     }
 }
 

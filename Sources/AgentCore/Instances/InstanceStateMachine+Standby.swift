@@ -15,7 +15,7 @@ extension InstanceStateMachine {
             instance.standby = standby
             instance.desired = .standby
             instance.stateError = nil
-        case .broughtBack(let standby, let outputStart):
+        case .broughtBack(let standby, let outputStart, let former):
             try require([.stopped], "brought back to a snapshot")
             instance.nextRestart = nil
             instance.stateError = nil
@@ -27,8 +27,10 @@ extension InstanceStateMachine {
             // The log counts the output of each boot apart.
             instance.boots += 1
             instance.outputStart = outputStart
+            instance.formerIdentity = former
             instance.exit = nil
             instance.stoppedAt = nil
+        case .forked(let standby, let memory): fork(standby, memory, at: time)
         case .restoreRequested:
             try require([.standby], "restored")
             instance.desired = .running
@@ -48,6 +50,30 @@ extension InstanceStateMachine {
         }
     }
 
+    /// A new instance has what it begins with.
+    ///
+    /// It counts as booted once: what happens to it from now on is not its
+    /// creation any more.
+    private mutating func fork(_ standby: InstanceStandby?, _ memory: SavedMemory?, at time: Date) {
+        guard instance.state == .created, instance.boots == 0 else { return }
+        instance.boots = 1
+        guard instance.desired != .deleted else { return }
+        guard let standby, let memory else {
+            instance.state = .stopped
+            instance.desired = .stopped
+            instance.stoppedAt = time
+            return
+        }
+        instance.state = .standby
+        instance.desired = .standby
+        instance.standby = standby
+        instance.startedAt = time
+        instance.hypervisor = memory.hypervisor
+        instance.outputStart = memory.outputPosition
+        instance.formerIdentity = memory.former
+        instance.guestFeatures = memory.guestFeatures
+    }
+
     /// In Standby it is the end of the run.
     private mutating func forgetStandby(at time: Date) {
         instance.standby = nil
@@ -55,6 +81,7 @@ extension InstanceStateMachine {
         instance.exit = InstanceExit(reason: .stopped, message: "it was stopped in standby; its memory was given up")
         instance.state = .stopped
         instance.stoppedAt = time
+        instance.formerIdentity = nil
         if instance.desired != .deleted { instance.desired = .stopped }
     }
 

@@ -14,6 +14,10 @@ public enum InstanceTransition: Sendable, Hashable {
     case startFailed(String)
     /// The guest answers on its channel, this long after the VMM ran.
     case guestAnswered(after: Duration)
+    /// The guest has said what it can.
+    case guestKnown(features: [String])
+    /// The guest was told who it is.
+    case guestIdentified
     /// The guest says that the program started.
     case programStarted(after: Duration)
     /// The guest says that the program ended, or could not be started.
@@ -31,7 +35,9 @@ public enum InstanceTransition: Sendable, Hashable {
     /// Its memory is on disk; its VMM has not run since, and is about to be ended.
     case saved(InstanceStandby)
     /// What it was in a snapshot has taken the place of its memory and its disk.
-    case broughtBack(InstanceStandby?, outputStart: UInt64?)
+    case broughtBack(InstanceStandby?, outputStart: UInt64?, former: FormerIdentity? = nil)
+    /// Its disk, and its memory if there is one, are copies of another's.
+    case forked(InstanceStandby?, SavedMemory?)
     /// A restore was accepted.
     case restoreRequested
     /// A VMM has taken up its memory; it has not run yet.
@@ -93,6 +99,8 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .guestAnswered(let duration):
             guard instance.state == .initializing else { return }
             instance.phases[.boot] = duration
+        case .guestKnown(let features): instance.guestFeatures = features
+        case .guestIdentified: instance.formerIdentity = nil
         case .programStarted(let duration):
             guard instance.state == .initializing else { return }
             instance.state = .running
@@ -107,8 +115,8 @@ public struct InstanceStateMachine: Sendable, Hashable {
         case .resumed:
             guard instance.state == .paused else { return }
             instance.state = .running
-        case .pauseRequested, .resumeRequested, .saved, .broughtBack, .restoreRequested, .restored, .restoreFailed,
-            .standbyForgotten:
+        case .pauseRequested, .resumeRequested, .saved, .broughtBack, .forked, .restoreRequested, .restored,
+            .restoreFailed, .standbyForgotten:
             try applyStandby(transition, at: time)
         case .policyChanged(let policy):
             instance.specification.restartPolicy = policy
@@ -158,6 +166,8 @@ public struct InstanceStateMachine: Sendable, Hashable {
     private mutating func begin() {
         instance.state = .created
         instance.outputStart = nil
+        instance.formerIdentity = nil
+        instance.guestFeatures = nil
         instance.desired = .running
         instance.boots += 1
         instance.exit = nil
@@ -209,9 +219,13 @@ public struct InstanceStateMachine: Sendable, Hashable {
         }
         if instance.exit == nil {
             instance.exit =
-                killing ?? InstanceExit(reason: .machineDied, message: "the VMM ended by itself (\(exit.words))")
+                killing
+                ?? InstanceExit(
+                    reason: exit == .outOfMemory ? .outOfMemory : .machineDied,
+                    message: "the VMM ended by itself (\(exit.words))"
+                )
         }
-        if instance.exit?.reason == .machineDied || instance.exit?.reason == .startFailed {
+        if let reason = instance.exit?.reason, [.machineDied, .outOfMemory, .startFailed].contains(reason) {
             instance.stateError = instance.exit?.message
         }
         killing = nil
@@ -226,6 +240,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
         }
         instance.state = .stopped
         instance.stoppedAt = time
+        instance.formerIdentity = nil
         guard instance.desired != .deleted else { return }
         if instance.desired == .running, let policy = instance.specification.restartPolicy {
             if let started = instance.startedAt, time.timeIntervalSince(started) >= policy.stableAfter / .seconds(1) {
@@ -258,6 +273,7 @@ extension ProcessExit {
         switch self {
         case .code(let code): "exit code \(code)"
         case .signal(let number): "signal \(number)"
+        case .outOfMemory: "the host's kernel ended it, since it needed more memory than it may have"
         case .unknown: "its exit status is not known"
         }
     }

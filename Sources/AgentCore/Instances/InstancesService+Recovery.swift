@@ -14,6 +14,7 @@ extension InstancesService {
     ///   touched, and what the store says; a single instance that cannot be recovered says so in its own state.
     public func recover(_ state: StoredState, bootID: String) async throws {
         context.catalog.restore(state.snapshots)
+        for snapshot in state.snapshots { context.directory.keepImage(of: snapshot) }
         let rebooted = state.bootID != nil && state.bootID != bootID
         context.network.restore(state, running: rebooted ? [] : state.instances.filter { $0.machine != nil })
         try await context.network.reconcile()
@@ -136,7 +137,8 @@ extension InstanceController {
             }
             if let standby = instance.standby {
                 await observe(.resumed)
-                await giveUpStandby(standby)
+                // A guest that is still to be told who it is may not come to that.
+                if instance.formerIdentity == nil { await giveUpStandby(standby) }
                 await noteStandstill(.restored)
             } else if stoodStill {
                 await noteStandstill(.paused)
@@ -149,8 +151,8 @@ extension InstanceController {
     private func recoverAtRest() async {
         switch (instance.state, instance.desired) {
         case (.standby, .running):
-            await removeMachine()
-            await observe(.restoreFailed("the agent was restarted during the restore"))
+            let gone = await removeMachine()
+            await observe(.restoreFailed("the agent was restarted during the restore"), with: gone)
         case (.standby, .stopped): await giveUpStandby()
         default: scheduleRestart()
         }

@@ -37,6 +37,7 @@ extension InstancesService {
         // What a crash leaves of its files goes at the next start.
         try await context.store.commit([.removeSnapshot(snapshot.id), .appendEvent(event)])
         context.catalog.remove(snapshot)
+        context.directory.releaseImage(of: snapshot)
         try await context.snapshots.remove(snapshot.id)
     }
 

@@ -51,7 +51,7 @@ extension InstancesService {
         return specification
     }
 
-    private func vcpus(_ asked: Int?) throws(AgentError) -> Int {
+    func vcpus(_ asked: Int?) throws(AgentError) -> Int {
         let count = asked ?? min(Self.defaultVCPUs, context.configuration.maximumVCPUs)
         guard count >= 1 else {
             throw AgentError(.invalidArgument, code: "invalid_vcpus", "vcpus is \(count); it must be 1 or more")
@@ -65,7 +65,7 @@ extension InstancesService {
         return count
     }
 
-    private func memory(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
+    func memory(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
         let size = asked ?? min(Self.defaultMemory, context.configuration.maximumMemory)
         guard size >= Self.minimumMemory else {
             throw AgentError(
@@ -91,7 +91,7 @@ extension InstancesService {
         return size
     }
 
-    private func overlaySize(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
+    func overlaySize(_ asked: ByteSize?) throws(AgentError) -> ByteSize {
         let size = asked ?? min(Self.defaultOverlaySize, context.configuration.maximumOverlaySize)
         guard size >= Self.minimumOverlaySize else {
             throw AgentError(
@@ -156,7 +156,7 @@ extension InstancesService {
         return asked
     }
 
-    private func networkEnabled(_ asked: Bool?) throws(AgentError) -> Bool {
+    func networkEnabled(_ asked: Bool?) throws(AgentError) -> Bool {
         let isProvided = context.network.network != nil
         guard asked == true, !isProvided else { return asked ?? isProvided }
         throw noNetwork("set network.enabled to false")
@@ -196,7 +196,7 @@ extension InstancesService {
         return request.bandwidth
     }
 
-    private func publishedPorts(_ request: CreateInstanceRequest) throws(AgentError) -> [PublishedPort] {
+    func publishedPorts(_ request: CreateInstanceRequest) throws(AgentError) -> [PublishedPort] {
         guard !request.publishedPorts.isEmpty else { return [] }
         try requireNetwork(request, for: "published ports", code: "invalid_ports")
         guard request.publishedPorts.count <= Self.maximumPublishedPorts else {

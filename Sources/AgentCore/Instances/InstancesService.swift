@@ -141,7 +141,18 @@ public final class InstancesService: Sendable {
     }
 
     /// Stores a new instance with its name, its address and its ports, before anything is made.
-    private func accept(_ new: Instance) async throws -> Instance {
+    ///
+    /// - Parameters:
+    ///   - new: The instance.
+    ///   - attributes: More for the event.
+    ///   - changes: Stored in the same transaction.
+    /// - Returns: The instance with its place on the network.
+    /// - Throws: `alreadyExists`, `quotaExceeded`, what the store says; nothing is taken then.
+    func accept(
+        _ new: Instance,
+        attributes: [String: String] = [:],
+        with changes: [StateChange] = []
+    ) async throws -> Instance {
         var instance = new
         let specification = instance.specification
         try context.directory.reserve(specification.name, for: instance.id)
@@ -154,9 +165,10 @@ public final class InstancesService: Sendable {
                     kind: .instanceCreated,
                     subject: instance.id.rawValue,
                     attributes: ["name": specification.name.rawValue, "image": specification.image]
+                        .merging(attributes) { _, more in more }
                 )
                 try await context.store.commit(
-                    [.putInstance(instance)] + (place.map { [$0.1] } ?? []) + [.appendEvent(event)]
+                    [.putInstance(instance)] + (place.map { [$0.1] } ?? []) + changes + [.appendEvent(event)]
                 )
             } catch {
                 context.network.release(instance.id, specification)

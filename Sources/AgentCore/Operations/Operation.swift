@@ -10,6 +10,7 @@ public struct Operation: Sendable, Hashable, Codable, Identifiable {
         case resume
         case standby
         case restore
+        case fork
         case update
         case snapshot
         case restoreSnapshot = "restore_snapshot"

@@ -7,11 +7,23 @@ public struct ProcessIdentity: Sendable, Hashable, Codable {
     public var startTime: UInt64
     /// The host's boot, from /proc/sys/kernel/random/boot_id.
     public var bootID: String
+    /// The systemd unit that it is in, if the agent started it so.
+    public var unit: String?
+    /// Which start of that unit it is: its InvocationID, as hexadecimal digits.
+    public var invocation: String?
 
-    public init(pid: Int32, startTime: UInt64, bootID: String) {
+    public init(
+        pid: Int32,
+        startTime: UInt64,
+        bootID: String,
+        unit: String? = nil,
+        invocation: String? = nil
+    ) {
         self.pid = pid
         self.startTime = startTime
         self.bootID = bootID
+        self.unit = unit
+        self.invocation = invocation
     }
 }
 
@@ -19,6 +31,8 @@ public struct ProcessIdentity: Sendable, Hashable, Codable {
 public enum ProcessExit: Sendable, Hashable, Codable {
     case code(Int)
     case signal(Int)
+    /// The kernel ended it, since it needed more memory than its ``ProcessLimits`` allow.
+    case outOfMemory
     /// It was not our child (any more), so the kernel does not tell.
     case unknown
 }
@@ -39,6 +53,12 @@ public struct ProcessSpecification: Sendable {
     ///
     /// Those that the agent itself doesn't have it doesn't get.
     public var capabilities: Set<ProcessCapability>
+    /// What runs it where systemd does; nil: a child in any case.
+    public var unit: ProcessUnit?
+    /// What it opens of the agent's files; in a unit it can open no others.
+    public var files: [ProcessFile]
+    /// In a unit.
+    public var limits: ProcessLimits
 
     public init(
         executable: FilePath,
@@ -47,7 +67,10 @@ public struct ProcessSpecification: Sendable {
         workingDirectory: FilePath,
         outputFile: FilePath,
         mark: String,
-        capabilities: Set<ProcessCapability> = []
+        capabilities: Set<ProcessCapability> = [],
+        unit: ProcessUnit? = nil,
+        files: [ProcessFile] = [],
+        limits: ProcessLimits = ProcessLimits()
     ) {
         self.executable = executable
         self.arguments = arguments
@@ -56,6 +79,9 @@ public struct ProcessSpecification: Sendable {
         self.outputFile = outputFile
         self.mark = mark
         self.capabilities = capabilities
+        self.unit = unit
+        self.files = files
+        self.limits = limits
     }
 }
 
@@ -80,4 +106,8 @@ public protocol SupervisedProcess: Sendable {
     func waitForExit() async throws -> ProcessExit
     /// Sends a signal; does nothing after the end, and never reaches another process with the same number.
     func signal(_ number: Int32)
+    /// Lets it open further files of the agent's, from now on; those that it may open already are no error.
+    ///
+    /// - Throws: ``AgentError`` `unavailable` if one is not there, or cannot be handed over.
+    func permit(_ files: [ProcessFile]) async throws
 }

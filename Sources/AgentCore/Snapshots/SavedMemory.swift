@@ -10,6 +10,10 @@ public struct SavedMemory: Sendable, Hashable, Codable {
     public var machine: MachineDescription
     /// Up to where the guest's output is in the log, as the guest counts it.
     public var outputPosition: UInt64
+    /// Who the guest in it takes itself for, where that is not the instance that it is of.
+    public var former: FormerIdentity?
+    /// What the guest in it can; nil if it never said so.
+    public var guestFeatures: [String]?
 
     public init(
         hypervisor: HypervisorName,
@@ -18,7 +22,9 @@ public struct SavedMemory: Sendable, Hashable, Codable {
         processor: String?,
         session: String,
         machine: MachineDescription,
-        outputPosition: UInt64
+        outputPosition: UInt64,
+        former: FormerIdentity? = nil,
+        guestFeatures: [String]? = nil
     ) {
         self.hypervisor = hypervisor
         self.version = version
@@ -27,6 +33,8 @@ public struct SavedMemory: Sendable, Hashable, Codable {
         self.session = session
         self.machine = machine
         self.outputPosition = outputPosition
+        self.former = former
+        self.guestFeatures = guestFeatures
     }
 
     /// Whether a hypervisor as it is here can take it up.
@@ -34,8 +42,9 @@ public struct SavedMemory: Sendable, Hashable, Codable {
     /// - Throws: `versionMismatch` `snapshot_version_mismatch` with the difference.
     func check(_ information: HypervisorInformation, processor here: String?) throws(AgentError) {
         let difference: String? =
-            if version != information.version {
-                "it was saved by \(hypervisor) \(version), and this host has \(information.version)"
+            if version != information.version, !information.otherVersions.contains(version) {
+                "it was saved by \(hypervisor) \(version), and this host has "
+                    + ([information.version] + information.otherVersions).joined(separator: ", ")
             } else if accelerator != information.accelerator {
                 "it ran under \(accelerator.rawValue), and this host offers \(information.accelerator.rawValue)"
             } else if accelerator == .kvm, let processor, let here, processor != here {

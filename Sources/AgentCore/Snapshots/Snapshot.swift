@@ -22,6 +22,8 @@ public struct Snapshot: Sendable, Hashable, Codable, Identifiable {
     public var size: ByteSize
     public var hypervisor: HypervisorName?
     public var tags: [String: String]
+    /// What was asked for of the instance, for forks; nil, as in what an older release wrote, if nobody knows any more.
+    public var specification: InstanceSpecification?
 
     public init(
         id: SnapshotID,
@@ -32,7 +34,8 @@ public struct Snapshot: Sendable, Hashable, Codable, Identifiable {
         createdAt: Date,
         size: ByteSize,
         hypervisor: HypervisorName?,
-        tags: [String: String]
+        tags: [String: String],
+        specification: InstanceSpecification? = nil
     ) {
         self.id = id
         self.name = name
@@ -43,6 +46,7 @@ public struct Snapshot: Sendable, Hashable, Codable, Identifiable {
         self.size = size
         self.hypervisor = hypervisor
         self.tags = tags
+        self.specification = specification
     }
 }
 

@@ -38,6 +38,11 @@ public struct StoredState: Sendable {
     public var lastAddresses: [String: IPv4Address] = [:]
 
     public init() {}
+
+    /// The images that instances, and snapshots from which there may be forks, were made from.
+    public var usedImages: [Digest] {
+        instances.map(\.specification.imageDigest) + snapshots.compactMap(\.specification?.imageDigest)
+    }
 }
 
 /// One change of the stored state.

@@ -8,7 +8,7 @@ import ServiceLifecycle
 
 import struct Foundation.Data
 
-/// Serves the WebSockets of exec and attach, which differ in what is opened only.
+/// Serves the WebSockets of exec, attach and the console, which differ in what is opened only.
 struct ExecService: Sendable {
     /// How long an instance that is still starting is waited for where the client doesn't say.
     private static let defaultPatience = Duration.seconds(10)
@@ -23,6 +23,7 @@ struct ExecService: Sendable {
         switch target.purpose {
         case .exec: (try? ExecRoute(instances: instances).checkState(target.reference)) != nil
         case .attach: (try? AttachRoute(instances: instances).checkState(target.reference)) != nil
+        case .console: (try? instances.get(target.reference)) != nil
         }
     }
 
@@ -112,6 +113,10 @@ struct ExecService: Sendable {
                     request.size = TerminalSize(rows: rows, columns: columns)
                 }
                 return { [request] in try await instances.attach(reference, request, patience: patience) }
+            case .console(let tail):
+                // Whoever has a terminal may say how large it is; it makes no difference.
+                _ = try AttachBody(try APIJSON.fields(Data(bytes)))
+                return { try await instances.console(reference, tail: tail) }
             }
         } catch let error as FieldError {
             throw error.agentError

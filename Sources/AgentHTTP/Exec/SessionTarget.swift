@@ -7,6 +7,8 @@ struct SessionTarget: Sendable, Hashable {
         case exec
         /// The instance's program.
         case attach(includesLog: Bool)
+        /// The instance's serial console, after so many lines of its log; nil is all of it.
+        case console(tail: Int?)
     }
 
     var reference: String
@@ -22,6 +24,12 @@ struct SessionTarget: Sendable, Hashable {
         case AttachRoute.path:
             guard let includesLog = try? AttachRoute.includesLog(query) else { return nil }
             purpose = .attach(includesLog: includesLog)
+        case ConsoleRoute.path:
+            do {
+                purpose = .console(tail: try ConsoleRoute.tail(query))
+            } catch {
+                return nil
+            }
         default:
             return nil
         }

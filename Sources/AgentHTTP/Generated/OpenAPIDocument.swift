@@ -487,6 +487,33 @@ enum OpenAPIDocument {
                     application/json:
                       schema: { $ref: "#/components/schemas/Instance" }
                 default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/fork:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: forkInstance
+              tags: [instances]
+              summary: Make a new instance that goes on where this one is.
+              description: |
+                The new one has a name, an address, a disk and a log of its own, and what was asked for of the other, but no
+                published ports. From the memory of one in Standby or Paused, or of one that runs where `from_running` allows it to
+                stand still meanwhile, the guest runs on as the other's does; before anything else is asked of it, it is told that it
+                is another one: random numbers, time, host name, machine id, MAC and address. What was connected to the other is not
+                connected to it. Without memory, or with the target `Stopped`, the disk is what it was at that moment.
+
+                Nothing is left of a fork that failed.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/ForkInstance" }
+              responses:
+                "201":
+                  description: The new instance, in its target state; Initializing, or beyond, if it was started from its disk.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
+                default: { $ref: "#/components/responses/Error" }
           /instances/{id}/snapshots:
             parameters:
               - $ref: "#/components/parameters/InstanceID"
@@ -584,6 +611,30 @@ enum OpenAPIDocument {
               summary: Remove a snapshot, whatever has become of its instance.
               responses:
                 "204": { description: It is gone. }
+                default: { $ref: "#/components/responses/Error" }
+          /snapshots/{id}/fork:
+            parameters:
+              - name: id
+                in: path
+                required: true
+                description: An id, a name, or a prefix of an id that fits no other; in this order.
+                schema: { type: string }
+            post:
+              operationId: forkSnapshot
+              tags: [snapshots]
+              summary: Make a new instance that goes on where another was when a snapshot was made of it.
+              description: As for a fork of an instance; whether that is still there does not matter.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/ForkSnapshot" }
+              responses:
+                "201":
+                  description: The new instance, in its target state; Initializing, or beyond, if it was started from its disk.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Instance" }
                 default: { $ref: "#/components/responses/Error" }
           /instances/{id}/stats:
             parameters:
@@ -699,6 +750,27 @@ enum OpenAPIDocument {
                   in: query
                   description: Whether to begin with all that is in the log.
                   schema: { type: boolean, default: false }
+              responses:
+                "101": { description: The connection is a WebSocket now. }
+                "426": { $ref: "#/components/responses/Error" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/console:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: followConsole
+              tags: [instances]
+              summary: Follow an instance's serial console, over a WebSocket.
+              description: |
+                This agent's own. The client's first frame is the text of an `Attach`, and what comes is framed as by attach: the
+                last lines of the log of the console, then what the guest's kernel and early init write to it, until the instance is
+                Stopped; the last frame says how the program ended. Nobody in the guest reads the console, so that there is no input:
+                what a client sends is ignored.
+              parameters:
+                - name: tail
+                  in: query
+                  description: How many lines of the log to begin with; -1 is all.
+                  schema: { type: integer, minimum: -1, default: 100 }
               responses:
                 "101": { description: The connection is a WebSocket now. }
                 "426": { $ref: "#/components/responses/Error" }
@@ -1106,6 +1178,41 @@ enum OpenAPIDocument {
                   enum: [Running, Standby, Stopped]
                   description: Running, or the snapshot's own kind, which is what it is without.
                 target_hypervisor: { type: string }
+            ForkInstance:
+              type: object
+              required: [name]
+              additionalProperties: false
+              properties:
+                name: { type: string, description: Of the new instance. }
+                from_running:
+                  type: boolean
+                  default: false
+                  description: Whether a source that runs may be made to stand still meanwhile; without it, it is refused.
+                target_state:
+                  type: string
+                  enum: [Running, Standby, Stopped]
+                  description: What the source is without; Standby for one that is Paused.
+                ports:
+                  type: array
+                  maxItems: 256
+                  description: What the host passes on to the new instance. This agent's own.
+                  items: { $ref: "#/components/schemas/PortMapping" }
+            ForkSnapshot:
+              type: object
+              required: [name]
+              additionalProperties: false
+              properties:
+                name: { type: string, description: Of the new instance. }
+                target_state:
+                  type: string
+                  enum: [Running, Standby, Stopped]
+                  description: The snapshot's own kind without.
+                target_hypervisor: { type: string }
+                ports:
+                  type: array
+                  maxItems: 256
+                  description: What the host passes on to the new instance. This agent's own.
+                  items: { $ref: "#/components/schemas/PortMapping" }
             Snapshot:
               type: object
               required:
@@ -1133,6 +1240,12 @@ enum OpenAPIDocument {
               additionalProperties: false
               properties:
                 timeout: { type: string, default: 10s, description: What the program gets after its stop signal. }
+                host_shutdown:
+                  type: boolean
+                  default: false
+                  description: |
+                    The host is about to go down. What is wanted of the instance stays as it is: its restart policy brings it back
+                    with the agent's next start.
             Instance:
               type: object
               required:
@@ -1197,7 +1310,7 @@ enum OpenAPIDocument {
                 exit_message: { type: string }
                 exit_reason:
                   type: string
-                  enum: [exited, signalled, stopped, killed, startFailed, machineDied, hostShutdown]
+                  enum: [exited, signalled, stopped, killed, startFailed, machineDied, outOfMemory, hostShutdown]
                 phase_durations_ms:
                   type: object
                   description: How long the phases of the last start took.

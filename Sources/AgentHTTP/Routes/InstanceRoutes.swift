@@ -58,6 +58,7 @@ struct InstanceRoutes: Sendable {
                 }
                 var request = StopInstanceRequest()
                 if let timeout = try Self.duration(body?.timeout, "timeout") { request.signalDeadline = timeout }
+                request.isForHostShutdown = body?.hostShutdown ?? false
                 return try .json(InstanceResponse(try await instances.stop(call.subject, request)))
             },
             Route(.getInstanceStats) { call in

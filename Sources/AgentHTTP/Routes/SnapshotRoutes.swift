@@ -69,7 +69,7 @@ struct SnapshotRoutes: Sendable {
         return instances.snapshots(filter)
     }
 
-    private static func target(_ text: String?) throws(AgentError) -> InstanceState? {
+    static func target(_ text: String?) throws(AgentError) -> InstanceState? {
         guard let text, !text.isEmpty else { return nil }
         guard let state = InstanceState(rawValue: text), [.running, .standby, .stopped].contains(state) else {
             throw AgentError(

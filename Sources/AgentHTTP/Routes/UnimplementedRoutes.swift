@@ -6,14 +6,12 @@ import HummingbirdCore
 enum UnimplementedRoutes {
     private static let paths: [(String, [HTTPRequest.Method])] = [
         ("/resources/memory/reclaim", [.post]),
-        ("/instances/{id}/fork", [.post]),
         ("/instances/{id}/stat", [.get]),
         ("/instances/{id}/cp", [.get]),
         ("/instances/{id}/snapshot-schedule", [.get, .put, .delete]),
         ("/instances/{id}/auto-standby/status", [.get]),
         ("/instances/{id}/auto-standby/hold", [.post]),
         ("/instances/{id}/volumes/{volumeId}", [.post, .delete]),
-        ("/snapshots/{id}/fork", [.post]),
         ("/volumes", [.get, .post]),
         ("/volumes/from-archive", [.post]),
         ("/volumes/{id}", [.get, .delete]),

@@ -28,7 +28,7 @@ extension CreateInstanceRequest {
         networkEnabled = body.network?.enabled
         bandwidth.download = try Self.bandwidth(body.network?.bandwidthDownload, "bandwidth_download")
         bandwidth.upload = try Self.bandwidth(body.network?.bandwidthUpload, "bandwidth_upload")
-        publishedPorts = try (body.network?.ports ?? []).map { port throws(AgentError) in try Self.port(port) }
+        publishedPorts = try Self.ports(body.network?.ports)
         hypervisor = try Self.hypervisor(body.hypervisor)
         terminal = body.tty ?? false
         openStandardInput = body.stdinOpen ?? false
@@ -58,6 +58,11 @@ extension CreateInstanceRequest {
             )
         }
         return rate
+    }
+
+    /// Ports as they are published; none is an empty list.
+    static func ports(_ body: [PortMapping]?) throws(AgentError) -> [PublishedPort] {
+        try (body ?? []).map { port throws(AgentError) in try Self.port(port) }
     }
 
     private static func port(_ body: PortMapping) throws(AgentError) -> PublishedPort {

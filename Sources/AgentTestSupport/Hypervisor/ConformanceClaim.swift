@@ -21,7 +21,9 @@ func require<Value>(_ value: Value?, _ message: @autoclosure () -> String) throw
     return value
 }
 
-/// Runs `body`, and fails if it has not ended after `time`; `body` must react to cancellation.
+/// Runs `body`, and fails if it has not ended after `time`, which ``Patience`` stretches.
+///
+/// `body` must react to cancellation.
 func within<Value: Sendable>(
     _ time: Duration,
     _ what: String,
@@ -30,12 +32,12 @@ func within<Value: Sendable>(
     try await withThrowingTaskGroup(of: Value?.self) { group in
         group.addTask { try await body() }
         group.addTask {
-            try await Task.sleep(for: time)
+            try await Task.sleep(for: Patience.of(time))
             return nil
         }
         defer { group.cancelAll() }
         guard let first = try await group.next(), let value = first else {
-            throw ConformanceFailure("\(what) did not happen within \(time)")
+            throw ConformanceFailure("\(what) did not happen within \(Patience.of(time))")
         }
         return value
     }

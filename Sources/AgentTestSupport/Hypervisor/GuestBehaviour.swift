@@ -29,6 +29,8 @@ public struct GuestBehaviour: Sendable {
     ///
     /// If not, ``InMemoryHost/letGuestAnswer(_:)`` makes it.
     public var answers = true
+    /// What it says that it can.
+    public var features = GuestFeature.all.sorted()
     /// Fails the handshake, as a guest of another version does.
     public var handshakeError: AgentError?
     /// The VMM exits like this instead of the guest booting, after the start has returned.

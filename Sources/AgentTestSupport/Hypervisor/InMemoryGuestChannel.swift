@@ -45,6 +45,14 @@ final class InMemoryGuestChannel: GuestChannel {
         host.note(news, instance)
     }
 
+    func identify(_ identity: GuestIdentity) async throws {
+        try await enter(.identify)
+        guard hello.features.contains(GuestFeature.identity) else {
+            throw AgentError(.notSupported, "the guest cannot become another one")
+        }
+        host.note(identity, instance)
+    }
+
     func exec(_ request: ExecRequest) async throws -> any GuestProcess {
         try await enter(.exec)
         guard guest.behaviour.startsProgram else {

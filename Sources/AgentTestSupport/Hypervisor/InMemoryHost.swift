@@ -7,7 +7,7 @@ public enum HypervisorCall: String, Sendable, Hashable, CaseIterable {
     case information, start, restore, adopt, reap
     case openGuestChannel, pause, resume, snapshot, pressPowerButton, kill, counters
     case resize, attachDisk, detachDisk, attachCard, detachCard
-    case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, exec, attach
+    case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, identify, exec, attach
 }
 
 /// A host that exists in memory: its machines live on when the driver that started them is gone, as real ones do.
@@ -39,6 +39,7 @@ public final class InMemoryHost: Sendable {
         /// What is in snapshots, by the word that their file has.
         var saved: [String: SimulatedGuest.Saved] = [:]
         var wakeUps: [InstanceID: [GuestWakeUp]] = [:]
+        var identities: [InstanceID: [GuestIdentity]] = [:]
         var injections: [HypervisorCall: [Injection]] = [:]
         /// Starts that hang once their machine runs.
         var hangingStarts = 0
@@ -51,9 +52,11 @@ public final class InMemoryHost: Sendable {
     }
 
     private let state: Mutex<State>
+    private let portCalls: PortCalls
 
     /// A host whose guests behave alike, where ``setBehaviour(_:for:)`` says nothing else.
-    public init(behaviour: GuestBehaviour = GuestBehaviour()) {
+    public init(behaviour: GuestBehaviour = GuestBehaviour(), calls: PortCalls = PortCalls()) {
+        portCalls = calls
         state = Mutex(State(behaviour: behaviour))
     }
 
@@ -97,6 +100,11 @@ public final class InMemoryHost: Sendable {
 
     /// What an instance's guest was told after a standstill.
     public func wakeUps(of instance: InstanceID) -> [GuestWakeUp] { state.withLock { $0.wakeUps[instance] ?? [] } }
+
+    /// What an instance's guest was told of who it is.
+    public func identities(of instance: InstanceID) -> [GuestIdentity] {
+        state.withLock { $0.identities[instance] ?? [] }
+    }
 
     /// Whether an instance's vCPUs are stopped.
     public func isPaused(_ instance: InstanceID) -> Bool { machine(instance)?.isPaused ?? false }
@@ -163,6 +171,7 @@ public final class InMemoryHost: Sendable {
             guard let injections = state.injections[call], !injections.isEmpty else { return nil }
             return state.injections[call]?.removeFirst()
         }
+        try await portCalls.enter("hypervisor.\(call.rawValue)")
         switch injection {
         case nil: break
         case .failure(let error): throw error
@@ -192,6 +201,10 @@ public final class InMemoryHost: Sendable {
 
     func note(_ news: GuestWakeUp, _ instance: InstanceID) {
         state.withLock { $0.wakeUps[instance, default: []].append(news) }
+    }
+
+    func note(_ identity: GuestIdentity, _ instance: InstanceID) {
+        state.withLock { $0.identities[instance, default: []].append(identity) }
     }
 
     /// Keeps what is in a machine's memory.

@@ -9,11 +9,13 @@ final class InMemoryMachine: VirtualMachine {
     let console: AsyncStream<[UInt8]>
     private let machine: SimulatedMachine
     private let host: InMemoryHost
+    private let life: Int
     private var instance: InstanceID { machine.instance }
 
     init(_ machine: SimulatedMachine, host: InMemoryHost, hypervisor: HypervisorName, life: Int) {
         self.machine = machine
         self.host = host
+        self.life = life
         record = MachineRecord(
             hypervisor: hypervisor,
             version: "1.0.0",
@@ -29,23 +31,29 @@ final class InMemoryMachine: VirtualMachine {
         machine.attach(events: eventsContinuation, console: consoleContinuation, life: life)
     }
 
+    /// A dead process asks for nothing.
+    private func enter(_ call: HypervisorCall) async throws {
+        try await host.enter(call, instance)
+        guard host.life == life else { throw AgentError(.unavailable, "this life of the agent has ended") }
+    }
+
     func openGuestChannel() async throws -> any GuestChannel {
-        try await host.enter(.openGuestChannel, instance)
+        try await enter(.openGuestChannel)
         return try await machine.guest.connect(host: host, instance: instance)
     }
 
     func pause() async throws {
-        try await host.enter(.pause, instance)
+        try await enter(.pause)
         try machine.setPaused(true)
     }
 
     func resume() async throws {
-        try await host.enter(.resume, instance)
+        try await enter(.resume)
         try machine.setPaused(false)
     }
 
     func snapshot(to directory: SnapshotDirectory) async throws {
-        try await host.enter(.snapshot, instance)
+        try await enter(.snapshot)
         try machine.requireAlive()
         guard machine.isPaused else {
             throw AgentError(.invalidState, "the machine of instance \(instance) runs and cannot be saved")
@@ -55,42 +63,43 @@ final class InMemoryMachine: VirtualMachine {
     }
 
     func resize(to size: MachineSize) async throws {
-        try await host.enter(.resize, instance)
+        try await enter(.resize)
         try machine.resize(to: size)
     }
 
     func attach(_ disk: MachineDescription.Disk) async throws {
-        try await host.enter(.attachDisk, instance)
+        try await enter(.attachDisk)
         try machine.attach(disk)
     }
 
     func detachDisk(serial: String) async throws {
-        try await host.enter(.detachDisk, instance)
+        try await enter(.detachDisk)
         try machine.detachDisk(serial: serial)
     }
 
     func attach(_ card: MachineDescription.Card) async throws {
-        try await host.enter(.attachCard, instance)
+        try await enter(.attachCard)
         try machine.attach(card)
     }
 
     func detachCard() async throws {
-        try await host.enter(.detachCard, instance)
+        try await enter(.detachCard)
         try machine.detachCard()
     }
 
     func pressPowerButton() async throws {
-        try await host.enter(.pressPowerButton, instance)
+        try await enter(.pressPowerButton)
         try machine.pressPowerButton()
     }
 
     func kill() async {
+        guard host.life == life else { return }
         host.note(.kill, instance)
         machine.end(.signal(9))
     }
 
     func counters() async throws -> MachineCounters {
-        try await host.enter(.counters, instance)
+        try await enter(.counters)
         try machine.requireAlive()
         return MachineCounters(
             cpuTime: .milliseconds(1500),

@@ -130,7 +130,7 @@ final class SimulatedGuest: Sendable {
         let hello = GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: "in-memory",
-            features: [GuestFeature.attach, GuestFeature.wakeUp],
+            features: behaviour.features,
             bootID: bootID
         )
         return InMemoryGuestChannel(hello: hello, guest: self, connection: connection, host: host, instance: instance)

@@ -27,6 +27,7 @@ public final class InMemoryNetwork: NetworkBackend {
     /// The host, which several lives of the agent share.
     private final class Host: Sendable {
         let state = Mutex(State())
+        let calls = Mutex<PortCalls?>(nil)
     }
 
     private let host: Host
@@ -67,6 +68,9 @@ public final class InMemoryNetwork: NetworkBackend {
         death.fulfil(())
         return InMemoryNetwork(host, subnet.map { Self.network($0, capacity: offered?.capacity ?? 1023) })
     }
+
+    /// Has each call heard of from now on.
+    func report(to calls: PortCalls) { host.calls.withLock { $0 = calls } }
 
     // MARK: What a test does to it
 
@@ -162,6 +166,7 @@ public final class InMemoryNetwork: NetworkBackend {
     public func tearDown() async throws { host.state.withLock { $0.attached = [:] } }
 
     private func perform(_ call: Call, _ body: (inout State) throws -> Void) async throws {
+        try await host.calls.withLock { $0 }?.enter("network.\(call.rawValue)")
         let injection = try host.state.withLock { state -> Injection? in
             try requireLife()
             guard let injections = state.injections[call], !injections.isEmpty else { return nil }

@@ -69,6 +69,7 @@ final class InMemoryProcess: SupervisedProcess {
     }
 
     func waitForExit() async throws -> ProcessExit { try await exit.wait() }
+    func permit(_: [ProcessFile]) async throws {}
     func signal(_ number: Int32) { end(.signal(Int(number))) }
     func end(_ result: ProcessExit) { exit.fulfil(result) }
 }

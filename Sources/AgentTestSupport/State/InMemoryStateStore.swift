@@ -17,17 +17,18 @@ public final class InMemoryStateStore: StateStore {
     }
 
     private let file: File
+    private let calls: PortCalls
     private let isDead = Mutex(false)
 
     /// An empty one.
-    public init() { file = File() }
+    public convenience init(calls: PortCalls = PortCalls()) { self.init(File(), calls) }
 
-    private init(_ file: File) { self.file = file }
+    private init(_ file: File, _ calls: PortCalls) { (self.file, self.calls) = (file, calls) }
 
     /// The same state for the agent's next life; this one stores nothing any more, as a dead process does.
     public func restarted() -> InMemoryStateStore {
         isDead.withLock { $0 = true }
-        return InMemoryStateStore(file)
+        return InMemoryStateStore(file, calls)
     }
 
     /// Makes every commit fail from now on; nil lets them succeed again.
@@ -44,7 +45,8 @@ public final class InMemoryStateStore: StateStore {
 
     @discardableResult
     public func commit(_ changes: [StateChange]) async throws -> [Event] {
-        try file.contents.withLock { contents in
+        try await calls.enter("store.commit")
+        return try file.contents.withLock { contents in
             if isDead.withLock({ $0 }) { throw AgentError(.unavailable, "this life of the agent has ended") }
             if let failure = contents.failure { throw failure }
             var next = contents

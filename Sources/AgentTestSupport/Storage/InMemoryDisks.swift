@@ -17,23 +17,47 @@ public final class InMemoryDisks: DiskStore {
         var failure: AgentError?
     }
 
-    private let state = Mutex(State())
+    /// What is on disk, whatever becomes of the agent.
+    private final class Host: Sendable {
+        let state = Mutex(State())
+    }
 
-    public init() {}
+    private let host: Host
+    private let calls: PortCalls
+    private let isDead = Mutex(false)
+
+    /// Without disks.
+    public convenience init(calls: PortCalls = PortCalls()) { self.init(Host(), calls) }
+
+    private init(_ host: Host, _ calls: PortCalls) { (self.host, self.calls) = (host, calls) }
+
+    /// The port in the agent's next life; this one does nothing any more, as a dead process does.
+    public func restarted() -> InMemoryDisks {
+        isDead.withLock { $0 = true }
+        return InMemoryDisks(host, calls)
+    }
+
+    private func enter(_ call: String) async throws {
+        try await calls.enter("disks.\(call)")
+        if isDead.withLock({ $0 }) { throw AgentError(.unavailable, "this life of the agent has ended") }
+    }
 
     /// Makes every call that writes fail from now on; nil lets them succeed again.
-    public func failWrites(with error: AgentError?) { state.withLock { $0.failure = error } }
+    public func failWrites(with error: AgentError?) { host.state.withLock { $0.failure = error } }
 
     /// The size that an instance's overlay was made with.
-    public func overlaySize(of instance: InstanceID) -> ByteSize? { state.withLock { $0.disks[instance]?.overlay } }
+    public func overlaySize(of instance: InstanceID) -> ByteSize? {
+        host.state.withLock { $0.disks[instance]?.overlay }
+    }
 
     /// What an instance's configuration disk begins with.
     public func configuration(of instance: InstanceID) -> [UInt8]? {
-        state.withLock { $0.disks[instance]?.configuration }
+        host.state.withLock { $0.disks[instance]?.configuration }
     }
 
     public func createOverlay(for instance: InstanceID, size: ByteSize) async throws -> FilePath {
-        try state.withLock { state in
+        try await enter("createOverlay")
+        return try host.state.withLock { state in
             if let failure = state.failure { throw failure }
             if state.disks[instance]?.overlay == nil { state.disks[instance, default: Disks()].overlay = size }
             return FilePath("/nonexistent/\(instance)/overlay.ext4")
@@ -41,7 +65,8 @@ public final class InMemoryDisks: DiskStore {
     }
 
     public func writeConfigurationDisk(for instance: InstanceID, contents: [UInt8]) async throws -> FilePath {
-        try state.withLock { state in
+        try await enter("writeConfigurationDisk")
+        return try host.state.withLock { state in
             if let failure = state.failure { throw failure }
             state.disks[instance, default: Disks()].configuration = contents
             return FilePath("/nonexistent/\(instance)/config")
@@ -49,13 +74,18 @@ public final class InMemoryDisks: DiskStore {
     }
 
     /// The guest, or somebody else, writes to an instance's disk.
-    public func write(to instance: InstanceID) { state.withLock { $0.disks[instance]?.writes += 1 } }
+    public func write(to instance: InstanceID) { host.state.withLock { $0.disks[instance]?.writes += 1 } }
 
     /// An instance's overlay is gone, as if somebody had removed the file.
-    public func loseOverlay(of instance: InstanceID) { state.withLock { $0.disks[instance]?.overlay = nil } }
+    public func loseOverlay(of instance: InstanceID) { host.state.withLock { $0.disks[instance]?.overlay = nil } }
 
     public func fingerprint(of instance: InstanceID) async throws -> DiskFingerprint {
-        try state.withLock { state in
+        try await enter("fingerprint")
+        return try look(at: instance)
+    }
+
+    private func look(at instance: InstanceID) throws -> DiskFingerprint {
+        try host.state.withLock { state in
             guard let disks = state.disks[instance], let size = disks.overlay else {
                 throw AgentError(.invalidState, code: "disk_missing", "instance \(instance) has no disk")
             }
@@ -65,8 +95,9 @@ public final class InMemoryDisks: DiskStore {
 
     /// A short file that says which disk it was.
     public func copyOverlay(of instance: InstanceID, to path: FilePath) async throws {
-        let print = try await fingerprint(of: instance)
-        if let failure = state.withLock({ $0.failure }) { throw failure }
+        try await enter("copyOverlay")
+        let print = try look(at: instance)
+        if let failure = host.state.withLock({ $0.failure }) { throw failure }
         try "\(print.size.bytes) \(print.modifiedNanoseconds)".write(
             toFile: path.string,
             atomically: true,
@@ -74,11 +105,25 @@ public final class InMemoryDisks: DiskStore {
         )
     }
 
-    public func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws {
-        let words = try String(contentsOfFile: path.string, encoding: .utf8).split(separator: " ")
-        try state.withLock { state in
+    public func copyOverlay(of instance: InstanceID, for copy: InstanceID) async throws {
+        try await enter("copyOverlay")
+        let print = try look(at: instance)
+        try host.state.withLock { state in
             if let failure = state.failure { throw failure }
-            state.disks[instance]?.overlay = words.first.flatMap { Int($0) }.map { ByteSize(bytes: $0) }
+            state.disks[copy, default: Disks()].overlay = print.size
+            state.disks[copy]?.origin = print.modifiedNanoseconds
+            state.disks[copy]?.writes += 1
+        }
+    }
+
+    public func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws {
+        try await enter("replaceOverlay")
+        let words = try String(contentsOfFile: path.string, encoding: .utf8).split(separator: " ")
+        try host.state.withLock { state in
+            if let failure = state.failure { throw failure }
+            state.disks[instance, default: Disks()].overlay = words.first.flatMap { Int($0) }.map {
+                ByteSize(bytes: $0)
+            }
             state.disks[instance]?.origin = words.last.flatMap { Int($0) }
             // A new file is another one, whatever is in it.
             state.disks[instance]?.writes += 1
@@ -86,7 +131,7 @@ public final class InMemoryDisks: DiskStore {
     }
 
     /// How many writes the disk had seen that an instance's overlay was last replaced by; nil if it never was.
-    public func origin(of instance: InstanceID) -> Int? { state.withLock { $0.disks[instance]?.origin } }
+    public func origin(of instance: InstanceID) -> Int? { host.state.withLock { $0.disks[instance]?.origin } }
 
     /// A megabyte for each instance that has an overlay.
     public func usage(of instance: InstanceID) async throws -> ByteSize {
@@ -94,11 +139,12 @@ public final class InMemoryDisks: DiskStore {
     }
 
     public func remove(_ instance: InstanceID) async throws {
-        try state.withLock { state in
+        try await enter("remove")
+        try host.state.withLock { state in
             if let failure = state.failure { throw failure }
             state.disks[instance] = nil
         }
     }
 
-    public func instances() async throws -> [InstanceID] { state.withLock { Array($0.disks.keys) } }
+    public func instances() async throws -> [InstanceID] { host.state.withLock { Array($0.disks.keys) } }
 }

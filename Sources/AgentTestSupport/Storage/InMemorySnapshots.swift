@@ -12,23 +12,42 @@ public final class InMemorySnapshots: SnapshotStore {
     }
 
     /// A call that a test makes fail.
-    public enum Call: Sendable, Hashable { case begin, commit, manifest, verify, remove }
+    public enum Call: String, Sendable, Hashable { case begin, share, commit, manifest, verify, remove }
+
+    /// What is on disk, whatever becomes of the agent.
+    private final class Host: Sendable {
+        let state = Mutex(State())
+    }
 
     private let root: FilePath
-    private let state = Mutex(State())
+    private let host: Host
+    private let calls: PortCalls
+    private let isDead = Mutex(false)
 
-    /// - Parameter root: Where directories are made; whoever made it removes it.
-    public init(root: FilePath) { self.root = root }
+    /// - Parameters:
+    ///   - root: Where directories are made; whoever made it removes it.
+    ///   - calls: Hears of each call.
+    public convenience init(root: FilePath, calls: PortCalls = PortCalls()) { self.init(root, Host(), calls) }
+
+    private init(_ root: FilePath, _ host: Host, _ calls: PortCalls) {
+        (self.root, self.host, self.calls) = (root, host, calls)
+    }
+
+    /// The port in the agent's next life; this one does nothing any more, as a dead process does.
+    public func restarted() -> InMemorySnapshots {
+        isDead.withLock { $0 = true }
+        return InMemorySnapshots(root, host, calls)
+    }
 
     /// Makes the next call of a kind fail before it does anything.
-    public func fail(_ call: Call, with error: AgentError) { state.withLock { $0.failures[call] = error } }
+    public func fail(_ call: Call, with error: AgentError) { host.state.withLock { $0.failures[call] = error } }
 
     /// What was begun or committed, and not removed.
-    public var all: Set<SnapshotID> { state.withLock { $0.begun.union($0.manifests.keys) } }
+    public var all: Set<SnapshotID> { host.state.withLock { $0.begun.union($0.manifests.keys) } }
 
     /// Changes what a manifest says.
     public func change(_ id: SnapshotID, _ body: @Sendable (inout SnapshotManifest) -> Void) {
-        state.withLock { state in
+        host.state.withLock { state in
             guard var manifest = state.manifests[id] else { return }
             body(&manifest)
             state.manifests[id] = manifest
@@ -36,15 +55,16 @@ public final class InMemorySnapshots: SnapshotStore {
     }
 
     public func begin(_ id: SnapshotID) async throws -> SnapshotDirectory {
-        try enter(.begin)
+        try await enter(.begin)
         try? FileManager.default.removeItem(atPath: path(id).string)
         try FileManager.default.createDirectory(atPath: path(id).string, withIntermediateDirectories: true)
-        state.withLock { _ = $0.begun.insert(id) }
+        host.state.withLock { _ = $0.begun.insert(id) }
         return SnapshotDirectory(path: path(id))
     }
 
     public func share(_ id: SnapshotID, with other: SnapshotID) async throws -> [SnapshotManifest.File] {
-        let files = try await manifest(of: id).files.filter { $0.name != SnapshotManifest.overlayName }
+        try await enter(.share)
+        let files = try found(id).files.filter { $0.name != SnapshotManifest.overlayName }
         for file in files {
             let (source, target) = (path(id).appending(file.name), path(other).appending(file.name))
             guard FileManager.default.fileExists(atPath: source.string) else {
@@ -56,27 +76,31 @@ public final class InMemorySnapshots: SnapshotStore {
     }
 
     public func commit(_ id: SnapshotID, _ manifest: SnapshotManifest) async throws {
-        try enter(.commit)
+        try await enter(.commit)
         var manifest = manifest
         let shared = manifest.files
         manifest.files = try contents(id).map { file in shared.first { $0.name == file.name } ?? file }
-        state.withLock { state in
+        host.state.withLock { state in
             state.begun.remove(id)
             state.manifests[id] = manifest
         }
     }
 
     public func manifest(of id: SnapshotID) async throws -> SnapshotManifest {
-        try enter(.manifest)
-        guard let manifest = state.withLock({ $0.manifests[id] }) else {
+        try await enter(.manifest)
+        return try found(id)
+    }
+
+    private func found(_ id: SnapshotID) throws -> SnapshotManifest {
+        guard let manifest = host.state.withLock({ $0.manifests[id] }) else {
             throw AgentError(.invalidState, code: "snapshot_missing", "snapshot \(id) is not there")
         }
         return manifest
     }
 
     public func verify(_ id: SnapshotID) async throws -> SnapshotDirectory {
-        try enter(.verify)
-        let manifest = try await manifest(of: id)
+        try await enter(.verify)
+        let manifest = try found(id)
         let found = try contents(id)
         for file in manifest.files {
             guard let same = found.first(where: { $0.name == file.name }) else {
@@ -94,8 +118,8 @@ public final class InMemorySnapshots: SnapshotStore {
     }
 
     public func remove(_ id: SnapshotID) async throws {
-        try enter(.remove)
-        state.withLock { state in
+        try await enter(.remove)
+        host.state.withLock { state in
             state.begun.remove(id)
             state.manifests[id] = nil
         }
@@ -106,8 +130,10 @@ public final class InMemorySnapshots: SnapshotStore {
         for id in all.subtracting(ids) { try await remove(id) }
     }
 
-    private func enter(_ call: Call) throws {
-        if let failure = state.withLock({ $0.failures.removeValue(forKey: call) }) { throw failure }
+    private func enter(_ call: Call) async throws {
+        try await calls.enter("snapshots.\(call.rawValue)")
+        if isDead.withLock({ $0 }) { throw AgentError(.unavailable, "this life of the agent has ended") }
+        if let failure = host.state.withLock({ $0.failures.removeValue(forKey: call) }) { throw failure }
     }
 
     private func path(_ id: SnapshotID) -> FilePath { root.appending(id.rawValue) }

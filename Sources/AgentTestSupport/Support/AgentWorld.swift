@@ -10,12 +10,14 @@ public import SystemPackage
 public struct AgentWorld: Sendable {
     public let host: InMemoryHost
     public let pictures: InMemoryImages
-    public let disks: InMemoryDisks
     public let logs: InMemoryLogs
-    public let snapshots: InMemorySnapshots
+    /// What the doubles are asked.
+    public let calls: PortCalls
     public let runtime: FilePath
     public let bootTimeout: Duration
     public let time: TimeSource
+    public private(set) var disks: InMemoryDisks
+    public private(set) var snapshots: InMemorySnapshots
     public private(set) var store: InMemoryStateStore
     public private(set) var network: InMemoryNetwork
     public private(set) var hypervisor: InMemoryHypervisor
@@ -24,7 +26,7 @@ public struct AgentWorld: Sendable {
     public private(set) var directory: InstanceDirectory
     /// Makes the services of one life of the agent.
     private let beginLife:
-        @Sendable (InMemoryHypervisor, InMemoryStateStore, InMemoryNetwork) -> (
+        @Sendable (InMemoryHypervisor, InMemoryStateStore, InMemoryNetwork, InMemoryDisks, InMemorySnapshots) -> (
             InstanceDirectory, ImagesService, InstancesService
         )
 
@@ -66,14 +68,16 @@ public struct AgentWorld: Sendable {
     }
 
     private init(behaviour: GuestBehaviour, bootTimeout: Duration, network: InMemoryNetwork, time: TimeSource) {
-        let (host, store) = (InMemoryHost(behaviour: behaviour), InMemoryStateStore())
-        let (pictures, disks, logs) = (InMemoryImages(), InMemoryDisks(), InMemoryLogs())
+        let calls = PortCalls()
+        let (host, store) = (InMemoryHost(behaviour: behaviour, calls: calls), InMemoryStateStore(calls: calls))
+        let (pictures, disks, logs) = (InMemoryImages(), InMemoryDisks(calls: calls), InMemoryLogs())
+        network.report(to: calls)
         let runtime = FilePath(FileManager.default.temporaryDirectory.path).appending(
             "world-\(UUID().uuidString.prefix(8))"
         )
-        let snapshots = InMemorySnapshots(root: runtime.appending("snapshots"))
-        self.snapshots = snapshots
-        beginLife = { hypervisor, store, network in
+        let snapshots = InMemorySnapshots(root: runtime.appending("snapshots"), calls: calls)
+        (self.snapshots, self.calls) = (snapshots, calls)
+        beginLife = { hypervisor, store, network, disks, snapshots in
             let logger = Logger(label: "world", factory: { _ in SwiftLogNoOpLogHandler() })
             let configuration = InstancesConfiguration(
                 runtimeDirectory: runtime,
@@ -118,7 +122,7 @@ public struct AgentWorld: Sendable {
         (self.host, self.store, self.network) = (host, store, network)
         (self.pictures, self.disks, self.logs) = (pictures, disks, logs)
         (self.runtime, self.bootTimeout, self.time) = (runtime, bootTimeout, time)
-        (directory, images, instances) = beginLife(hypervisor, store, network)
+        (directory, images, instances) = beginLife(hypervisor, store, network, disks, snapshots)
     }
 
     /// Ends the agent's life as `kill -9` does, begins the next one on the same host and state, and recovers.
@@ -137,16 +141,19 @@ public struct AgentWorld: Sendable {
         hypervisor = hypervisor.restarted()
         network = network.restarted(as: subnet)
         store = store.restarted()
+        (disks, snapshots) = (disks.restarted(), snapshots.restarted())
+        calls.endLife()
         await previous.shutDown()
         if rebootingHost { host.reboot() }
         meanwhile()
-        (directory, images, instances) = beginLife(hypervisor, store, network)
+        (directory, images, instances) = beginLife(hypervisor, store, network, disks, snapshots)
         let state = try await store.load()
-        try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
+        try await images.recover(state.images, keepingDisksOf: state.usedImages)
         try await instances.recover(state, bootID: rebootingHost ? "another boot" : state.bootID ?? "boot")
     }
 
     private func shutDown() async {
+        calls.endLife()
         await instances.shutDown()
         await images.shutDown()
     }

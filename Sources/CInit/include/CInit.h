@@ -48,6 +48,10 @@ int hypeman_has_input(int fd);
 
 int hypeman_pipe(int *read_end, int *write_end);
 int hypeman_socket_pair(int *first, int *second);
+// A socket that takes connections to a port of this machine's vsock (vsock(7)).
+int hypeman_vsock_listen(unsigned int port);
+// Waits for one, and says whose it is.
+int hypeman_vsock_accept(int listener, unsigned int *cid);
 int hypeman_open(const char *path, int flags);
 int hypeman_set_nonblocking(int fd);
 
@@ -67,6 +71,8 @@ int hypeman_seed_random(const void *bytes, size_t length);
 
 int hypeman_set_hostname(const char *name, size_t length);
 int hypeman_link_up(const char *interface, int mtu);
+// Gives an Ethernet interface another MAC address of 6 bytes, also while it is up where its driver can.
+int hypeman_set_mac(const char *interface, const uint8_t *address);
 int hypeman_set_address(const char *interface, uint32_t address, uint32_t netmask);
 int hypeman_add_default_route(const char *interface, uint32_t gateway);
 

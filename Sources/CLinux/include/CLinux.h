@@ -47,4 +47,13 @@ int clinux_pidfd_reap(int pidfd, int *code, int *status);
 // the device itself could be opened.
 int clinux_kvm_probe(int *opened);
 
+// The version of Landlock that the kernel offers (landlock_create_ruleset(2)), or -1 with errno where it offers none.
+int clinux_landlock_version(void);
+
+// Where data begins at or after `offset` (lseek(2), SEEK_DATA); -1 with errno, ENXIO if there is none.
+int64_t clinux_seek_data(int fd, int64_t offset);
+
+// Gives back the room that a part of a file takes, which reads as zeros then (fallocate(2)). Returns 0, or -1 with errno.
+int clinux_punch_hole(int fd, int64_t offset, int64_t length);
+
 #endif

@@ -52,22 +52,36 @@ public enum SmallFile {
         unlink(temporary)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { return -errno }
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-            guard written > 0 else {
-                let error = errno
-                close(descriptor)
-                unlink(temporary)
-                return -error
-            }
-            rest = rest.dropFirst(written)
-        }
+        let result = write(text, to: descriptor)
         close(descriptor)
+        guard result == 0 else {
+            unlink(temporary)
+            return result
+        }
         guard rename(temporary, path) == 0 else {
             let error = errno
             unlink(temporary)
             return -error
+        }
+        return 0
+    }
+
+    /// Writes over what a regular file has, which stays the same file.
+    ///
+    /// - Returns: 0, or a negated errno.
+    static func overwrite(_ path: String, with text: String) -> Int32 {
+        let descriptor = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else { return -errno }
+        defer { close(descriptor) }
+        return write(text, to: descriptor)
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) -> Int32 {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            guard written > 0 else { return -errno }
+            rest = rest.dropFirst(written)
         }
         return 0
     }

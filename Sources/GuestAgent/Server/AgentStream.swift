@@ -18,8 +18,8 @@ final class AgentStream: ChannelInboundHandler {
     private var command: ExecSession?
     private var input: ProgramInput?
     private var outputReader: OutputReader?
-    /// Whether the request's frame is news after a standstill.
-    private var awaitsNews = false
+    /// What becomes of the request's only frame, where it has one.
+    private var takeFrame: ((AgentStream, GuestFrame) -> Void)?
     private var decoder = GuestFrameDecoder()
     private var inboundPaused = false
     private var unsent = 0
@@ -153,7 +153,11 @@ final class AgentStream: ChannelInboundHandler {
         case .wakeUp:
             guard agent.awakening != nil else { return respond(404, message: "this guest's clock is not its own") }
             if isComplete { return respond(400, message: "no news in the request") }
-            awaitsNews = true
+            takeFrame = { $0.wakeUp($1) }
+        case .identity:
+            guard agent.renaming != nil else { return respond(404, message: "this guest cannot become another") }
+            if isComplete { return respond(400, message: "no identity in the request") }
+            takeFrame = { $0.becomeAnother($1) }
         case .exec:
             if isComplete { return respond(400, message: "no command in the request") }
             guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
@@ -169,13 +173,13 @@ final class AgentStream: ChannelInboundHandler {
     }
 
     private func receive(_ bytes: ByteBuffer, isLast: Bool) {
-        guard command != nil || input != nil || awaitsNews else { return }
+        guard command != nil || input != nil || takeFrame != nil else { return }
         decoder.append(bytes.readableBytesView)
         do {
             while let frame = try decoder.next() {
-                if awaitsNews {
-                    awaitsNews = false
-                    return wakeUp(frame)
+                if let take = takeFrame {
+                    takeFrame = nil
+                    return take(self, frame)
                 }
                 try command?.receive(frame)
                 input?.receive(frame)
@@ -201,7 +205,17 @@ final class AgentStream: ChannelInboundHandler {
         guard frame.kind == .request, let news = try? GuestJSON.decode(GuestWakeUp.self, from: frame.payload) else {
             return respond(400, message: "that is no news")
         }
-        guard let failure = agent.awakening?.apply(news) else { return respond(204) }
+        conclude(agent.awakening?.apply(news))
+    }
+
+    private func becomeAnother(_ frame: GuestFrame) {
+        guard frame.kind == .request, let identity = try? GuestJSON.decode(GuestIdentity.self, from: frame.payload)
+        else { return respond(400, message: "that is no identity") }
+        conclude(agent.take(identity))
+    }
+
+    private func conclude(_ failure: Awakening.Failure?) {
+        guard let failure else { return respond(204) }
         respond(failure.isRefusal ? 400 : 500, message: failure.message)
     }
 
@@ -209,7 +223,8 @@ final class AgentStream: ChannelInboundHandler {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
-            features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp]),
+            features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
+                + (agent.renaming == nil ? [] : [GuestFeature.identity]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
         )
     }

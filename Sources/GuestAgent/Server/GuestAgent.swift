@@ -16,13 +16,18 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     /// A terminal's size until somebody who is attached says theirs.
     private static let initialSize = TerminalSize(rows: 24, columns: 80)
 
+    /// From a request that ends the guest to its end.
+    private static let answerPause = TimeAmount.milliseconds(50)
+
     /// The loop that everything happens on.
     public let eventLoop: any EventLoop
     /// Succeeds when the host has stored the program's exit.
     public let exitAcknowledged: EventLoopFuture<Void>
 
-    let configuration: GuestConfiguration
+    private(set) var configuration: GuestConfiguration
     let awakening: Awakening?
+    let renaming: Renaming?
+    private let powerOff: (@Sendable () -> Void)?
     let events = EventLog()
     let output: ProgramOutput
     private let acknowledgement: EventLoopPromise<Void>
@@ -41,17 +46,23 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     ///   - configuration: What the host wrote on the configuration disk.
     ///   - eventLoop: Where to live.
     ///   - awakening: What to do after a standstill; nil for a guest that cannot do anything about it.
+    ///   - renaming: How to become another guest; nil for a guest that cannot.
+    ///   - powerOff: Ends the guest at once, with its disks written back; nil where that is not this agent's to do.
     ///   - watch: Told of each process that is started, on the event loop; someone must then call
     ///     ``childEnded(_:status:)`` when it has ended. PID 1 hears of every child and ignores this.
     public init(
         configuration: GuestConfiguration,
         eventLoop: any EventLoop,
         awakening: Awakening? = nil,
+        renaming: Renaming? = nil,
+        powerOff: (@Sendable () -> Void)? = nil,
         watch: @escaping @Sendable (Int32) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.awakening = awakening
+        self.renaming = renaming
+        self.powerOff = powerOff
         self.watch = watch
         output = ProgramOutput(capacity: max(configuration.outputBufferSize, 64 << 10))
         acknowledgement = eventLoop.makePromise(of: Void.self)
@@ -179,7 +190,23 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     /// Returns whether there was one to send it to.
     func signalProgram(_ number: UInt64?) -> Bool {
         guard let program else { return false }
+        if number == UInt64(SIGKILL), configuration.mode == .systemd, let powerOff {
+            // The kernel keeps such a signal from PID 1 (pid_namespaces(7)); the answer goes out before the guest does.
+            eventLoop.scheduleTask(in: GuestAgent.answerPause) { powerOff() }
+            return true
+        }
         return kill(program, number.flatMap { Int32(exactly: $0) } ?? stopSignal) == 0
+    }
+
+    /// Becomes another guest, first of all in its random numbers.
+    ///
+    /// - Returns: What went wrong, nil if nothing did; it can be told again then.
+    func take(_ identity: GuestIdentity) -> Awakening.Failure? {
+        if let failure = awakening?.apply(identity.news) ?? renaming?.apply(identity, to: configuration) {
+            return failure
+        }
+        configuration.take(identity)
+        return nil
     }
 
     func acknowledgeExit() {

@@ -6,8 +6,8 @@ import GuestTransport
 ///
 /// A virtio-serial port is no socket: while the host's end is closed it reads as end of file and polls as hung up, over
 /// and over, and it never tells for certain that another host is there. So a thread of its own watches it, edge-triggered,
-/// and gives each session a socket that behaves as sockets do: SwiftNIO sees a connection that begins and ends. A socket
-/// that is a connection by itself (vsock) needs none of this and goes to ``GuestAgent/serve(_:)`` directly.
+/// and gives each session a socket that behaves as sockets do: SwiftNIO sees a connection that begins and ends. A
+/// connection over vsock needs the greeting alone of this; see ``VsockListener``.
 public final class PortPump: @unchecked Sendable {  // Everything mutable is touched by the pump's own thread only.
     private static let chunk = 64 << 10
     /// How long the host's end must be closed before its session is over.

@@ -14,6 +14,8 @@ public enum GuestRoute: Sendable, Hashable {
     case signal(UInt64?)
     /// News after a standstill: one request frame with a ``GuestProtocol/GuestWakeUp``.
     case wakeUp
+    /// Another identity for a copy of a guest: one request frame with a ``GuestProtocol/GuestIdentity``.
+    case identity
     /// A command, its frames both ways.
     case exec
     /// Input for the program: frames of stdin, its end, and the terminal's size. The answer has no frames and ends with
@@ -24,7 +26,7 @@ public enum GuestRoute: Sendable, Hashable {
     public var method: String {
         switch self {
         case .hello, .events, .output: "GET"
-        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .exec, .attach: "POST"
+        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .identity, .exec, .attach: "POST"
         }
     }
 
@@ -39,6 +41,7 @@ public enum GuestRoute: Sendable, Hashable {
         case .signal(let number?): "/v1/signal?number=\(number)"
         case .signal(nil): "/v1/signal"
         case .wakeUp: "/v1/wake-up"
+        case .identity: "/v1/identity"
         case .exec: "/v1/exec"
         case .attach: "/v1/attach"
         }
@@ -72,6 +75,7 @@ public enum GuestRoute: Sendable, Hashable {
             guard let value = number("number") else { return nil }
             self = .signal(value)
         case ("POST", "/v1/wake-up") where query == nil: self = .wakeUp
+        case ("POST", "/v1/identity") where query == nil: self = .identity
         case ("POST", "/v1/exec") where query == nil: self = .exec
         case ("POST", "/v1/attach") where query == nil: self = .attach
         default: return nil

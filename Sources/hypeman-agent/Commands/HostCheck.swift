@@ -18,7 +18,8 @@ struct HostCheck {
         findings.append(freeSpace())
         findings.append(guestFiles())
         findings.append(tool("mkfs.ext4", package: "e2fsprogs", "makes overlay disks"))
-        findings.append(await hypervisor())
+        findings.append(SupervisorCheck(choice: configuration.supervisor).finding())
+        findings += await hypervisors()
         findings += await network()
         findings += CapabilityCheck(isNeeded: configuration.network != .none).findings()
         findings.append(wiring())
@@ -88,28 +89,51 @@ struct HostCheck {
         return HostFinding(.ok, name, found)
     }
 
-    private func hypervisor() async -> HostFinding {
+    /// Both, since an instance may name its own; only what would be used is worth an error.
+    private func hypervisors() async -> [HostFinding] {
+        let choice = configuration.hypervisor
+        var findings: [HostFinding] = []
+        var isFound = false
         do {
-            let information = try await QEMUDriver.information(QEMUConfiguration(agent: configuration))
-            let what =
-                "QEMU \(information.version) at \(information.executable), accelerator \(information.accelerator.rawValue)"
-            guard let reason = information.acceleratorReason else {
-                return HostFinding(.ok, "hypervisor", what)
-            }
-            return HostFinding(
-                .warning,
-                "hypervisor",
-                "\(what): \(reason)",
-                fix: "use a host with hardware virtualisation, or go on about ten times slower"
+            let found = try await CloudHypervisorDriver.information(.init(agent: configuration))
+            isFound = true
+            let others = found.otherVersions.isEmpty ? "" : "; also \(found.otherVersions.joined(separator: ", "))"
+            findings.append(
+                HostFinding(
+                    .ok,
+                    "hypervisor",
+                    "Cloud Hypervisor \(found.version) at \(found.executable), accelerator "
+                        + found.accelerator.rawValue + others
+                )
             )
         } catch {
-            return HostFinding(
-                .error,
-                "hypervisor",
-                "\(error)",
-                fix: "apt-get install qemu-system-x86"
-            )
+            let fix = "set HYPERVISOR=auto, which takes QEMU then"
+            findings.append(missing(error, isNeeded: choice == .cloudHypervisor, fix: fix))
         }
+        do {
+            findings.append(qemu(try await QEMUDriver.information(.init(agent: configuration))))
+        } catch {
+            let isNeeded = choice == .qemu || (choice == .auto && !isFound)
+            findings.append(missing(error, isNeeded: isNeeded, fix: "apt-get install qemu-system-x86"))
+        }
+        return findings
+    }
+
+    private func qemu(_ information: HypervisorInformation) -> HostFinding {
+        let what =
+            "QEMU \(information.version) at \(information.executable), accelerator \(information.accelerator.rawValue)"
+        guard let reason = information.acceleratorReason else { return HostFinding(.ok, "hypervisor", what) }
+        return HostFinding(
+            .warning,
+            "hypervisor",
+            "\(what): \(reason)",
+            fix: "use a host with hardware virtualisation, or go on about ten times slower"
+        )
+    }
+
+    private func missing(_ error: any Error, isNeeded: Bool, fix: String) -> HostFinding {
+        guard isNeeded else { return HostFinding(.ok, "hypervisor", "not used here: \(error)") }
+        return HostFinding(.error, "hypervisor", "\(error)", fix: fix)
     }
 
     /// What the network's backend has to say; it is asked without an agent around it.

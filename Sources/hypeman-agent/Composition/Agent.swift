@@ -24,7 +24,7 @@ struct Agent: Service {
         let boot = try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
         let state = try await store.load()
         // Images first: an instance whose start is taken up needs its root disk's configuration.
-        try await images.recover(state.images, keepingDisksOf: state.instances.map(\.specification.imageDigest))
+        try await images.recover(state.images, keepingDisksOf: state.usedImages)
         try await instances.recover(state, bootID: boot.trimmingCharacters(in: .whitespacesAndNewlines))
         logger.info(
             "agent started",
@@ -35,6 +35,20 @@ struct Agent: Service {
             ]
         )
         reportHypervisors()
+    }
+
+    /// What there is, for people.
+    var status: String {
+        let all = instances.list()
+        let running = all.filter { $0.state == .running }.count
+        return "\(all.count) instances, \(running) of them Running"
+    }
+
+    /// Goes once through what an answer needs: threads, event loops, services, and the state on disk.
+    func probe() async throws {
+        try await EventLoopProbe.check()
+        _ = instances.list()
+        _ = try await store.events(after: 0, limit: 1)
     }
 
     private func reportHypervisors() {

@@ -16,14 +16,17 @@ enum AgentGraph {
     /// - Parameters:
     ///   - configuration: Which plugins, and how.
     ///   - logger: Everyone's.
+    ///   - socket: Where the API is served, if it is passed to this process; else the agent makes its own.
     ///   - root: What is built of it: the agent, or a tool that needs some of its parts.
     /// - Returns: The graph, unchecked.
     static func make(
         _ configuration: AgentConfiguration,
         logger: Logger,
+        socket: InheritedSocket? = nil,
         root: ProviderSet = ProviderSet("agent") { provide(Agent.init) }
     ) -> Graph {
-        Graph {
+        let kind = SupervisorKind(configuration.supervisor)
+        return Graph {
             ProviderSet("configuration") {
                 value(configuration)
                 value(logger)
@@ -31,8 +34,9 @@ enum AgentGraph {
                 provide(InstancesConfiguration.init(agent:))
                 provide(ImagesConfiguration.init(agent:))
                 provide(StorageConfiguration.init(agent:directory:))
+                provide(CloudHypervisorConfiguration.init(agent:))
                 provide(QEMUConfiguration.init(agent:))
-                provide(HTTPConfiguration.init(agent:))
+                provide({ (agent: AgentConfiguration) in HTTPConfiguration(agent: agent, socket: socket) })
                 provide(ResourcesConfiguration.init(agent:))
             }
             ProviderSet("state") {
@@ -46,8 +50,11 @@ enum AgentGraph {
                 bind((any StateStore).self) { (it: PublishingStateStore) in it }
             }
             StoragePlugin.providers
+            processes(kind)
+            // In the order in which they are preferred.
+            CloudHypervisorPlugin.providers
             QEMUPlugin.providers
-            networkPlugin(configuration.network)
+            networkPlugin(configuration.network, kind)
             ProviderSet("core") {
                 provide(InstanceDirectory.init)
                 provide(HypervisorSelection.init)
@@ -77,11 +84,22 @@ enum AgentGraph {
         }
     }
 
-    private static func networkPlugin(_ choice: NetworkChoice) -> ProviderSet {
+    private static func processes(_ kind: SupervisorKind) -> ProviderSet {
+        switch kind {
+        case .systemd:
+            ProviderSet("units") {
+                provide(ProcessesConfiguration.init(agent:))
+                ProcessesPlugin.providers(kind)
+            }
+        case .child: ProcessesPlugin.providers(kind)
+        }
+    }
+
+    private static func networkPlugin(_ choice: NetworkChoice, _ kind: SupervisorKind) -> ProviderSet {
         switch choice {
         case .bridge:
             ProviderSet("network") {
-                provide(BridgeConfiguration.init(agent:))
+                provide({ (agent: AgentConfiguration) in BridgeConfiguration(agent: agent, kind: kind) })
                 BridgeNetworkPlugin.providers
             }
         case .none: NoNetworkPlugin.providers
@@ -139,8 +157,22 @@ extension QEMUConfiguration {
     init(agent: AgentConfiguration) { self.init(executable: agent.qemu, accelerator: agent.accelerator) }
 }
 
-extension BridgeConfiguration {
+extension CloudHypervisorConfiguration {
     init(agent: AgentConfiguration) {
+        self.init(
+            executables: agent.cloudHypervisors,
+            accelerator: agent.accelerator,
+            writableDirectories: ["snapshots", "volumes"].map { agent.dataDirectory.appending($0) }
+        )
+    }
+}
+
+extension ProcessesConfiguration {
+    init(agent: AgentConfiguration) { self.init(dataDirectory: agent.dataDirectory) }
+}
+
+extension BridgeConfiguration {
+    init(agent: AgentConfiguration, kind: SupervisorKind) {
         self.init(
             bridge: agent.bridge,
             subnet: agent.subnet,
@@ -148,19 +180,21 @@ extension BridgeConfiguration {
             uplink: agent.uplink,
             dnsServers: agent.dnsServers,
             isolated: agent.isolated,
-            directory: agent.runtimeDirectory.appending("network")
+            directory: agent.runtimeDirectory.appending("network"),
+            machineGroup: kind.machineGroup
         )
     }
 }
 
 extension HTTPConfiguration {
-    init(agent: AgentConfiguration) {
+    init(agent: AgentConfiguration, socket: InheritedSocket? = nil) {
         var tls: TLS?
         if let certificate = agent.tlsCertificate, let key = agent.tlsKey {
             tls = TLS(certificate: certificate, key: key)
         }
         self.init(
             socketPath: agent.socket,
+            inheritedSocket: socket,
             port: agent.port,
             bindAddress: agent.bindAddress,
             jwtSecret: agent.jwtSecret,

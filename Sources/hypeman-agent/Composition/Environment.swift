@@ -1,22 +1,53 @@
 import AgentCore
 import Foundation
+import Glibc
+import SystemPackage
 
-/// The agent's environment: that of the process, over the `.env` of the working directory.
+/// The agent's environment: that of the process, over the `.env` of the working directory, over the configuration file.
 enum Environment {
-    /// Reads both.
+    /// Reads all three.
     ///
-    /// - Throws: ``AgentError`` for a `.env` that does not parse, or cannot be read although it is there.
-    static func load() throws -> [String: String] {
-        let process = ProcessInfo.processInfo.environment
-        let url = URL(fileURLWithPath: FileManager.default.currentDirectoryPath).appendingPathComponent(".env")
-        guard FileManager.default.fileExists(atPath: url.path) else { return process }
+    /// - Throws: ``AgentError`` for a file that does not parse, or cannot be read although it is there or was named.
+    static func load(_ process: [String: String] = ProcessInfo.processInfo.environment) throws -> [String: String] {
+        let working = FileManager.default.currentDirectoryPath
+        var values = try read("\(working == "/" ? "" : working)/.env", isNeeded: false)
+        values.merge(process) { _, process in process }
+        let variable = AgentConfiguration.defaultFile
+        let named = values[variable.name].flatMap { $0.isEmpty ? nil : $0 }
+        let file = try read(named ?? variable.path, isNeeded: named != nil)
+        // Set to nothing is as good as not set.
+        return file.merging(values) { file, nearer in nearer.isEmpty ? file : nearer }
+    }
+
+    /// More than all variables with their longest values.
+    private static let largestFile = 1 << 20
+
+    private static func read(_ path: String, isNeeded: Bool) throws -> [String: String] {
+        guard isNeeded || access(path, F_OK) == 0 || errno != ENOENT else { return [:] }
         let text: String
         do {
-            text = try String(contentsOf: url, encoding: .utf8)
+            let file = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
+            text = try file.closeAfter {
+                // Foundation reads files alone, and /dev/null stands for an empty one.
+                try withUnsafeTemporaryAllocation(byteCount: largestFile, alignment: 1) { buffer in
+                    var count = 0
+                    while count < buffer.count {
+                        let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[count...])
+                        let read = try file.read(into: rest)
+                        guard read > 0 else { break }
+                        count += read
+                    }
+                    return String(decoding: buffer.prefix(count), as: UTF8.self)
+                }
+            }
         } catch {
-            throw AgentError(.invalidArgument, "cannot read \(url.path)", cause: error)
+            throw AgentError(
+                .invalidArgument,
+                "cannot read \(path) as this user; \(AgentConfiguration.defaultFile.name) names another file",
+                cause: error
+            )
         }
-        return try EnvironmentFile(text, name: url.path).values.merging(process) { _, process in process }
+        return try EnvironmentFile(text, name: path).values
     }
 
     /// Names of the original Hypeman's variables that would mean something to its users and mean nothing here.

@@ -7,7 +7,9 @@ extension AgentClient {
     }
 
     /// The path of a snapshot.
-    static func path(snapshot: String) -> String { "/snapshots/\(PercentEncoding.encode(snapshot))" }
+    static func path(snapshot: String, _ rest: String = "") -> String {
+        "/snapshots/\(PercentEncoding.encode(snapshot))\(rest)"
+    }
 
     /// The path of an image; its slashes are part of one segment.
     static func path(image: String, _ rest: String = "") -> String {

@@ -19,7 +19,8 @@ struct Hypeman: ParsableCommand {
         subcommands: [
             RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
             StartCommand.self, PauseCommand.self, ResumeCommand.self, StandbyCommand.self, RestoreCommand.self,
-            SnapshotCommand.self, UpdateCommand.self, RmCommand.self, InspectCommand.self, WaitCommand.self,
+            ForkCommand.self, SnapshotCommand.self, ConsoleCommand.self, UpdateCommand.self, RmCommand.self,
+            InspectCommand.self, WaitCommand.self,
             EventsCommand.self,
             StatsCommand.self,
             PullCommand.self,

@@ -7,7 +7,7 @@ struct SnapshotCommand: ParsableCommand {
         abstract: "Keep instances as they are, and bring them back to it.",
         subcommands: [
             SnapshotCreateCommand.self, SnapshotListCommand.self, SnapshotGetCommand.self, SnapshotRestoreCommand.self,
-            SnapshotDeleteCommand.self,
+            SnapshotForkCommand.self, SnapshotDeleteCommand.self,
         ]
     )
 }

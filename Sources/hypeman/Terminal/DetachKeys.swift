@@ -3,7 +3,13 @@ struct DetachKeys {
     private static let first: UInt8 = 0x10
     private static let second: UInt8 = 0x11
 
+    private static let interrupt: UInt8 = 0x03
+
+    private let includesInterrupt: Bool
     private var hasFirst = false
+
+    /// - Parameter includingInterrupt: Whether ctrl-C is a way out, too: where nobody else could want it.
+    init(includingInterrupt: Bool = false) { includesInterrupt = includingInterrupt }
 
     /// Takes what was typed.
     ///
@@ -13,6 +19,7 @@ struct DetachKeys {
     mutating func take(_ bytes: [UInt8]) -> (input: [UInt8], detaches: Bool) {
         var input: [UInt8] = []
         for byte in bytes {
+            if includesInterrupt, byte == Self.interrupt { return (input, true) }
             if hasFirst, byte == Self.second { return (input, true) }
             if hasFirst { input.append(Self.first) }
             hasFirst = byte == Self.first

@@ -8,6 +8,8 @@ struct ExecTerminal: Sendable {
     let sendsInput: Bool
     /// Whether the terminal here is raw: all that is typed belongs to the other side, ctrl-C too.
     let isRaw: Bool
+    /// Whether a new line of the output needs a return, too: it does not come from a terminal, and goes to a raw one.
+    private let addsReturns: Bool
     /// Resizes of the terminal, signals to this process.
     let controls: AsyncStream<ExecControl>
 
@@ -16,11 +18,23 @@ struct ExecTerminal: Sendable {
     /// - Parameters:
     ///   - hasTerminal: Whether the other side has a terminal of its own.
     ///   - sendsInput: Whether stdin is sent to it.
+    ///   - outputHasReturns: Whether its output is a terminal's.
+    ///   - forwardsSignals: Whether signals to this process are sent to it.
     /// - Throws: If the process has no descriptor left.
-    init(hasTerminal: Bool, sendsInput: Bool) throws {
+    init(
+        hasTerminal: Bool,
+        sendsInput: Bool,
+        outputHasReturns: Bool = true,
+        forwardsSignals: Bool = true
+    ) throws {
         input = try InputReader(STDIN_FILENO)
         self.sendsInput = sendsInput
         isRaw = hasTerminal && sendsInput
+        addsReturns = isRaw && !outputHasReturns
+        guard forwardsSignals else {
+            controls = AsyncStream { $0.finish() }
+            return
+        }
         let numbers = [SIGTERM] + (hasTerminal ? [SIGWINCH] : []) + (isRaw ? [] : [SIGINT])
         let signals = Signals.stream(numbers)
         controls = AsyncStream { continuation in
@@ -53,6 +67,7 @@ struct ExecTerminal: Sendable {
 
     /// Writes the command's output.
     func write(_ bytes: [UInt8], isError: Bool) async throws {
+        let bytes = addsReturns ? bytes.flatMap { $0 == UInt8(ascii: "\n") ? [13, 10] : [$0] } : bytes
         try await StandardStreams.write(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
     }
 }

@@ -29,12 +29,20 @@ import Testing
         ("SUBNET_CIDR", "10.100.0.0/30"), ("SUBNET_CIDR", "0.0.0.0/0"), ("SUBNET_GATEWAY", "10.101.0.1"),
         ("SUBNET_GATEWAY", "10.100.0.0"), ("SUBNET_GATEWAY", "10.100.255.255"), ("SUBNET_GATEWAY", "gateway"),
         ("UPLINK_INTERFACE", "eth0;"), ("UPLINK_INTERFACE", "vmbr0"), ("DNS_SERVER", "one.one.one.one"),
-        ("DNS_SERVER", "1.1.1.1,"), ("NETWORK_ISOLATED", "perhaps"),
+        ("DNS_SERVER", "1.1.1.1,"), ("NETWORK_ISOLATED", "perhaps"), ("CLOUD_HYPERVISOR", "/a:b"),
     ])
     func aValueThatDoesNotParseIsNamed(_ name: String, _ value: String) {
         let error = #expect(throws: ConfigurationError.self) { try AgentConfiguration(environment: [name: value]) }
         #expect(error?.problems.map(\.name) == [name])
         #expect(error?.description.contains("'\(value)'") == true)
+    }
+
+    @Test func severalCloudHypervisorsAreAListOfPaths() throws {
+        let environment = ["CLOUD_HYPERVISOR": "/opt/a:/opt/b", "HYPERVISOR": "cloud-hypervisor"]
+        let configuration = try AgentConfiguration(environment: environment)
+        #expect(configuration.cloudHypervisors == ["/opt/a", "/opt/b"])
+        #expect(configuration.hypervisor == .cloudHypervisor)
+        #expect(try AgentConfiguration(environment: [:]).cloudHypervisors == [])
     }
 
     @Test func allProblemsAreNamedAtOnce() {

@@ -84,4 +84,50 @@ struct ImagesServiceTests {
             #expect(world.pictures.calls(of: .fetch) <= before + 1)
         }
     }
+
+    private static func fetched(_ digit: Character) -> FetchedImage {
+        FetchedImage(
+            digest: Fixtures.digest(digit),
+            configuration: ImageConfiguration(entrypoint: ["/bin/server"]),
+            layers: []
+        )
+    }
+
+    @Test func severalCallersShareOnePullAndOneThatLeavesTakesNobodyWithIt() async throws {
+        try await AgentWorld.with { world in
+            let reference = try ImageReference("shared:1")
+            world.pictures.publish(Self.fetched("d"), as: reference)
+            let before = [InMemoryImages.Step.fetch, .build].map { world.pictures.calls(of: $0) }
+            let release = world.pictures.hold(.fetch)
+            let images = world.images
+            let callers = (0..<20).map { _ in
+                Task {
+                    _ = try await images.pull(reference)
+                    return try await images.wait(reference).status
+                }
+            }
+            while world.pictures.calls(of: .fetch) == before[0] { await Task.yield() }
+            callers[0].cancel()
+            release()
+            for caller in callers.dropFirst() { #expect(try await caller.value == .ready) }
+            let after = [InMemoryImages.Step.fetch, .build].map { world.pictures.calls(of: $0) }
+            #expect(zip(before, after).allSatisfy { $1 == $0 + 1 }, "\(before) \(after)")
+        }
+    }
+
+    @Test func asManyAreUnderWayAsTheConfigurationSaysAndTheOthersWaitInOrder() async throws {
+        try await AgentWorld.with { world in
+            let names = try (0..<4).map { try ImageReference("many-\($0):1") }
+            for (name, digit) in zip(names, "cdef") { world.pictures.publish(Self.fetched(digit), as: name) }
+            let before = world.pictures.calls(of: .fetch)
+            let release = world.pictures.hold(.fetch)
+            for name in names { _ = try await world.images.pull(name) }
+            while world.pictures.calls(of: .fetch) < before + 2 { await Task.yield() }
+            let statuses = try names.map { try world.images.get($0).status }
+            #expect(statuses == [.pulling, .pulling, .pending, .pending])
+            #expect(world.pictures.calls(of: .fetch) == before + 2)
+            release()
+            for name in names { #expect(try await world.images.wait(name).status == .ready) }
+        }
+    }
 }

@@ -177,6 +177,9 @@ import Testing
             #expect(try await server.request(.POST, "/instances/a/stop", body: #"{"timeout":"soon"}"#).status == 400)
             let deadlines = server.instances.script.withLock { $0.stops.map(\.signalDeadline) }
             #expect(deadlines == [StopInstanceRequest().signalDeadline, .seconds(90)])
+            let shutdown = try await server.request(.POST, "/instances/a/stop", body: #"{"host_shutdown":true}"#)
+            #expect(shutdown.status == 200)
+            #expect(server.instances.script.withLock { $0.stops.map(\.isForHostShutdown) } == [false, false, true])
         }
     }
 

@@ -15,6 +15,8 @@ final class ScriptedInstances: InstanceOperations {
         var attachRequests: [AttachInstanceRequest] = []
         var snapshots: [Snapshot] = []
         var targets: [InstanceState?] = []
+        var forks: [(source: String, request: ForkInstanceRequest)] = []
+        var consoleTails: [Int?] = []
         var failure: AgentError?
         var exec: @Sendable (ExecRequest) throws -> any GuestProcess = { _ in
             ScriptedProcess(output: [], exit: GuestExit(code: 0))
@@ -113,6 +115,31 @@ final class ScriptedInstances: InstanceOperations {
     func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance {
         try change(reference) { instance in
             if let policy = request.restartPolicy { instance.specification.restartPolicy = policy }
+        }
+    }
+
+    func fork(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {
+        let source = try get(reference)
+        script.withLock { $0.forks.append((reference, request)) }
+        return add(request.name.rawValue, state: request.target ?? source.state)
+    }
+
+    func forkSnapshot(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {
+        let source = try snapshot(reference)
+        script.withLock { $0.forks.append((reference, request)) }
+        return add(request.name.rawValue, state: request.target ?? (source.kind == .standby ? .standby : .stopped))
+    }
+
+    func console(_ reference: String, tail: Int?) async throws(AgentError) -> any GuestConversation {
+        _ = try get(reference)
+        let attach = script.withLock { script in
+            script.consoleTails.append(tail)
+            return script.attach
+        }
+        do {
+            return try attach(AttachInstanceRequest())
+        } catch {
+            throw AgentError.wrapping(error, "the script failed")
         }
     }
 

@@ -4,6 +4,14 @@ import Testing
 
 /// The way out of an attached program.
 @Suite struct DetachKeysTests {
+    @Test func controlCLeavesWhereItMeansNothingElse() {
+        var program = DetachKeys()
+        #expect(program.take([65, 3]) == ([65, 3], false))
+        var console = DetachKeys(includingInterrupt: true)
+        #expect(console.take([65]) == ([65], false))
+        #expect(console.take([66, 3, 67]) == ([66], true))
+    }
+
     @Test(
         arguments: [
             ([[0x10, 0x11]], [], true), ([[0x10], [0x11]], [], true), ([[65, 0x10, 0x11, 66]], [65], true),

@@ -1,5 +1,6 @@
 import AgentCore
 import CInit
+import Foundation
 import Glibc
 import GuestAgent
 import GuestProtocol
@@ -20,6 +21,13 @@ final class LoopbackGuest: Sendable {
     let socket: FilePath
     /// What it was told after a standstill.
     let news = NIOLockedValueBox<(time: Int, seed: [UInt8])>((0, []))
+    /// What it was told of its network, when it became another one.
+    let networks = NIOLockedValueBox<[(GuestConfiguration.Network, formerMACs: [String])]>([])
+    let hostnames = NIOLockedValueBox<[String]>([])
+    /// How often it would have ended itself.
+    let powerOffs = NIOLockedValueBox(0)
+    /// Where its files are, as far as it writes any.
+    var root: FilePath { directory }
     private let directory: FilePath
     private let group: MultiThreadedEventLoopGroup
     private let port: VirtualPort
@@ -33,6 +41,7 @@ final class LoopbackGuest: Sendable {
         openStandardInput: Bool = false,
         outputBufferSize: Int = 1 << 20,
         acceptsCommands: Bool = true,
+        network: GuestConfiguration.Network? = nil,
         _ body: (LoopbackGuest) async throws -> Value
     ) async throws -> Value {
         let configuration = GuestConfiguration(
@@ -46,7 +55,7 @@ final class LoopbackGuest: Sendable {
             openStandardInput: openStandardInput,
             rootDisk: "rootfs",
             overlayDisk: "overlay",
-            network: nil,
+            network: network,
             outputBufferSize: outputBufferSize
         )
         let guest = try await LoopbackGuest(configuration)
@@ -68,7 +77,7 @@ final class LoopbackGuest: Sendable {
         directory = FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
         socket = directory.appending("channel.sock")
         let reaper = Reaper(eventLoop: group.next())
-        let news = news
+        let (news, networks, hostnames, powerOffs) = (news, networks, hostnames, powerOffs)
         let agent = GuestAgent(
             configuration: configuration,
             eventLoop: group.next(),
@@ -82,7 +91,19 @@ final class LoopbackGuest: Sendable {
                     news.withLockedValue { $0.seed = bytes }
                     return 0
                 }
-            )
+            ),
+            renaming: Renaming(
+                root: directory.string,
+                setHostname: { name in
+                    hostnames.withLockedValue { $0.append(name) }
+                    return 0
+                },
+                setNetwork: { network, formerMACs in
+                    networks.withLockedValue { $0.append((network, formerMACs)) }
+                    return network.gateway == "10.0.0.254" ? "cannot set the default route" : nil
+                }
+            ),
+            powerOff: { powerOffs.withLockedValue { $0 += 1 } }
         ) { pid in reaper.watch(pid) }
         reaper.report(to: agent)
         self.agent = agent
@@ -119,8 +140,7 @@ final class LoopbackGuest: Sendable {
         try await reaper.end()
         try await port.close()
         try await group.shutdownGracefully()
-        unlink(socket.string)
-        rmdir(directory.string)
+        try FileManager.default.removeItem(atPath: directory.string)
     }
 }
 

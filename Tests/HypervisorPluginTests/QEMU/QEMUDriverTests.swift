@@ -37,7 +37,7 @@ import Testing
         try await QEMUFixture.with(.floods) { fixture in
             let machine = try await fixture.start()
             // The guest has written far more than the buffer holds once it has used this much time.
-            try await withDeadline(.seconds(60), "the guest does not run") {
+            try await withDeadline(Patience.of(.seconds(60)), "the guest does not run") {
                 while try await machine.counters().cpuTime < .seconds(6) {
                     try await machine.resume()
                     try await Task.sleep(for: .milliseconds(100))

@@ -4,6 +4,7 @@ import Testing
 
 struct QEMUPluginTests {
     private let graph = Graph {
+        ProcessesPlugin.providers(.child)
         QEMUPlugin.providers
         value(QEMUConfiguration())
         value(QEMUFixture.logger)

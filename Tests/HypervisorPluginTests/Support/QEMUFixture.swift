@@ -17,7 +17,7 @@ struct QEMUFixture: Sendable {
 
     static func makeDriver() -> QEMUDriver {
         QEMUDriver(
-            configuration: QEMUConfiguration(),
+            configuration: QEMUConfiguration(accelerator: AcceleratorUnderTest.choice),
             supervisor: ChildProcessSupervisor(logger: logger),
             logger: logger
         )
@@ -68,7 +68,7 @@ struct QEMUFixture: Sendable {
 
 /// Collects a machine's console and events until it ends.
 func observe(_ machine: any VirtualMachine) async throws -> (console: String, events: [MachineEvent]) {
-    try await withDeadline(.seconds(60), "the machine did not end") {
+    try await withDeadline(Patience.of(.seconds(60)), "the machine did not end") {
         async let console = { () async -> [UInt8] in
             var bytes: [UInt8] = []
             for await chunk in machine.console { bytes += chunk }

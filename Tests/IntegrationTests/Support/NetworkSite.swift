@@ -6,12 +6,32 @@ struct NetworkSite {
     let host: TestNamespace
     let outside: TestNamespace
 
-    static func with(_ body: (NetworkSite) async throws -> Void) async throws {
+    /// Runs `body` with both.
+    ///
+    /// - Parameters:
+    ///   - rules: What other programs have loaded on the host.
+    ///   - isBridgeFiltered: br_netfilter's setting there; nil leaves it as the kernel has it in a new namespace.
+    ///   - mtu: Of the way out.
+    ///   - body: What is done there.
+    /// - Throws: What `body` does.
+    static func with(
+        rules: ForeignRules = .none,
+        isBridgeFiltered: Bool? = nil,
+        mtu: Int = 1500,
+        _ body: (NetworkSite) async throws -> Void
+    ) async throws {
         try await TestNamespace.with { host async throws in
             try await TestNamespace.with { outside async throws in
                 try await host.connect("up0", "192.0.2.1/24", to: outside, "lan0", "192.0.2.2/24")
+                try await host.run("ip", "link", "set", "up0", "mtu", "\(mtu)")
+                try await outside.run("ip", "link", "set", "lan0", "mtu", "\(mtu)")
                 try await host.run("ip", "route", "add", "default", "via", "192.0.2.2")
                 try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+                if let isBridgeFiltered {
+                    let setting = "net.bridge.bridge-nf-call-iptables=\(isBridgeFiltered ? 1 : 0)"
+                    try await host.run("sysctl", "-qw", setting)
+                }
+                try await rules.load(into: host)
                 try await body(NetworkSite(host: host, outside: outside))
             }
         }

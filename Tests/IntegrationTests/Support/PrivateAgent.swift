@@ -23,6 +23,10 @@ final class PrivateAgent {
     private let namespace: String?
     /// Whom the agent runs as; nil is the test's own user.
     private let user: ServiceUser?
+    /// What it finds in /usr/sbin instead of what the host has there.
+    private var programs: FilePath?
+    /// Whether it is started by the first connection to its socket, which is passed to it, as systemd does it.
+    private let isActivated: Bool
     private var process: Process?
     private var exited: AsyncStream<Void>?
 
@@ -35,16 +39,18 @@ final class PrivateAgent {
     ///   - variables: Configuration beyond what keeps it private.
     ///   - namespace: The network namespace that it lives in, under /run/netns; nil is the test's own.
     ///   - user: Whom it runs as; nil is the test's own user.
+    ///   - isActivated: Whether its socket is made before it and passed to it.
     ///   - body: What is done with it.
     /// - Throws: What `body` throws.
     static func with(
         _ variables: [String: String] = [:],
         namespace: String? = nil,
         user: ServiceUser? = nil,
+        isActivated: Bool = false,
         _ body: (PrivateAgent) async throws -> Void
     ) async throws {
         try await Scratch.with { scratch in
-            let agent = PrivateAgent(scratch, variables, namespace, user)
+            let agent = PrivateAgent(scratch, variables, namespace, user, isActivated)
             try await user?.prepare(scratch)
             try await agent.start()
             do {
@@ -58,8 +64,15 @@ final class PrivateAgent {
         }
     }
 
-    private init(_ scratch: Scratch, _ variables: [String: String], _ namespace: String?, _ user: ServiceUser?) {
+    private init(
+        _ scratch: Scratch,
+        _ variables: [String: String],
+        _ namespace: String?,
+        _ user: ServiceUser?,
+        _ isActivated: Bool
+    ) {
         self.scratch = scratch
+        self.isActivated = isActivated
         self.namespace = namespace
         self.user = user
         let guest = FilePath(ProcessInfo.processInfo.environment["HYPEMAN_TEST_GUEST"] ?? ".build/guest")
@@ -72,6 +85,8 @@ final class PrivateAgent {
             "HYPEMAN_SOCKET": scratch.appending("run/agent.sock").string,
             "KERNEL_PATH": absolute.pushing("kernel/vmlinux").string,
             "INITRD_PATH": absolute.pushing("initrd").string,
+            // Not this machine's.
+            "CONFIG_FILE": scratch.appending("hypeman.env").string,
             "LOG_LEVEL": "debug",
             "NETWORK": "none",
         ].merging(variables) { _, given in given }
@@ -91,7 +106,17 @@ final class PrivateAgent {
         let log = try #require(FileHandle(forWritingAtPath: path))
         log.seekToEndOfFile()
         let process = Process()
-        let command = command(["serve"])
+        let configuration = scratch.appending("hypeman.env").string
+        if !FileManager.default.fileExists(atPath: configuration) {
+            #expect(FileManager.default.createFile(atPath: configuration, contents: nil))
+        }
+        if isActivated {
+            try FileManager.default.createDirectory(
+                atPath: scratch.appending("run").string,
+                withIntermediateDirectories: true
+            )
+        }
+        let command = isActivated ? activation() : command(["serve"])
         process.executableURL = URL(fileURLWithPath: command.executable)
         process.arguments = command.arguments
         process.environment = environment
@@ -117,29 +142,77 @@ final class PrivateAgent {
     /// The agent's program with its arguments, executed in place inside the namespace.
     private func command(_ arguments: [String]) -> (executable: String, arguments: [String]) {
         let agent = BuiltProgram.path("hypeman-agent").string
-        let own = user?.command([agent] + arguments, in: scratch) ?? [agent] + arguments
+        var own = user?.command([agent] + arguments, in: scratch) ?? [agent] + arguments
         guard let namespace else { return ("/usr/bin/env", own) }
+        if let programs {
+            // `ip netns exec` gives the process mounts of its own.
+            let hide = #"mount --bind "$1" /usr/sbin && shift && exec "$@""#
+            own = ["sh", "-c", hide, "sh", programs.string] + own
+        }
         return ("/usr/sbin/ip", ["netns", "exec", namespace] + own)
+    }
+
+    /// What an agent that cannot start there says, and what `hypeman-agent check` does, which must call it an error.
+    ///
+    /// - Parameters:
+    ///   - variables: As for ``with(_:namespace:user:_:)``.
+    ///   - namespace: Where.
+    ///   - program: One in /usr/sbin that this host is to be without.
+    /// - Returns: What they print.
+    /// - Throws: ``ToolFailure``.
+    static func refusedStart(
+        _ variables: [String: String],
+        namespace: String,
+        without program: String? = nil
+    ) async throws -> (start: String, check: String) {
+        try await Scratch.with { scratch in
+            let agent = PrivateAgent(scratch, variables, namespace, nil, false)
+            if let program {
+                agent.programs = scratch.appending("sbin")
+                try await tool("cp", ["--archive", "/usr/sbin", scratch.appending("sbin").string])
+                try FileManager.default.removeItem(atPath: scratch.appending("sbin").appending(program).string)
+            }
+            // Looked at first: it must not matter that an agent has tried.
+            let check = try await agent.agentTool(["check"], accepting: 1)
+            let start = try await agent.agentTool(["serve"], accepting: 1)
+            return (start, check)
+        }
+    }
+
+    /// systemd-socket-activate(1) with the agent: it passes nothing of the environment on that is not named.
+    private func activation() -> (executable: String, arguments: [String]) {
+        let socket = socket.string
+        let variables = environment.sorted { $0.key < $1.key }.flatMap { ["-E", "\($0.key)=\($0.value)"] }
+        return (
+            "/usr/bin/systemd-socket-activate",
+            ["-l", socket] + variables + [BuiltProgram.path("hypeman-agent").string, "serve"]
+        )
     }
 
     /// Runs one of the agent's tools, which must succeed.
     @discardableResult
     func agentTool(_ arguments: String...) async throws -> String {
+        try await agentTool(arguments, accepting: 0)
+    }
+
+    /// Runs one of the agent's tools, which must end with a code, and returns all that it prints.
+    private func agentTool(_ arguments: [String], accepting code: Int32) async throws -> String {
         let command = command(arguments)
         let result = try await run(
-            .path(FilePath(command.executable)),
-            arguments: Arguments(command.arguments),
+            .path("/usr/bin/timeout"),
+            // None of them takes long; an agent that starts although it should not would run for ever.
+            arguments: Arguments(["120", command.executable] + command.arguments),
             environment: .custom(environment.asSubprocessKeys),
             workingDirectory: scratch.path,
             output: .string(limit: 1 << 20),
             error: .string(limit: 1 << 20)
         )
-        guard result.terminationStatus.isSuccess else {
+        guard case .exited(code) = result.terminationStatus else {
             throw ToolFailure(
                 description: "hypeman-agent \(arguments): \(result.standardOutput)\(result.standardError)"
             )
         }
-        return result.standardOutput
+        return code == 0 ? result.standardOutput : result.standardOutput + result.standardError
     }
 
     /// The agent's process.

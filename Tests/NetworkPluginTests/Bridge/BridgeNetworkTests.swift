@@ -11,7 +11,7 @@ import Testing
 @Suite(.serialized) struct BridgeNetworkTests {
     /// A host with a way out.
     private static func with(
-        subnet: String = "10.100.0.0/24",
+        uplink: String? = nil,
         _ body: (TestNamespace, BridgeNetwork) async throws -> Void
     ) async throws {
         try await Scratch.with { scratch async throws in
@@ -21,7 +21,7 @@ import Testing
                 for link in ["up0", "far0"] { try await host.run("ip", "link", "set", link, "up") }
                 try await host.run("ip", "route", "add", "default", "via", "192.0.2.2")
                 try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-                let network = try Self.network(in: host, scratch, subnet: subnet)
+                let network = try Self.network(in: host, scratch, uplink: uplink)
                 do {
                     try await body(host, network)
                 } catch {
@@ -37,7 +37,8 @@ import Testing
         in host: TestNamespace,
         _ scratch: Scratch,
         bridge: String = "vmbr0",
-        subnet: String = "10.100.0.0/24"
+        subnet: String = "10.100.0.0/24",
+        uplink: String? = nil
     ) throws -> BridgeNetwork {
         let block = try #require(IPv4Subnet(subnet))
         let logger = Logger(label: "network", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -46,6 +47,7 @@ import Testing
                 bridge: bridge,
                 subnet: block,
                 gateway: IPv4Address(value: block.hosts.lowerBound),
+                uplink: uplink,
                 dnsServers: [IPv4Address(value: 0xc000_0202)],
                 directory: scratch.appending(bridge),
                 namespace: host.name
@@ -179,6 +181,75 @@ import Testing
             try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
             let off = await #expect(throws: AgentError.self) { try await network.reconcile([]) }
             #expect(off?.code == "forwarding_off")
+            try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        }
+    }
+
+    @Test func aBridgeWithAForeignAddressIsRefusedAndLeftAsItWas() async throws {
+        try await Self.with { host, network async throws in
+            try await host.run("ip", "link", "add", "vmbr0", "type", "bridge")
+            try await host.run("ip", "address", "add", "10.200.0.1/16", "dev", "vmbr0")
+            let before = try await Self.state(of: host)
+            let error = await #expect(throws: AgentError.self) { try await network.reconcile([]) }
+            #expect(error?.code == "bridge_in_use" && error?.message.contains("10.200.0.0/16") == true)
+            let difference = Self.difference(before, try await Self.state(of: host))
+            #expect(difference == [])
+        }
+    }
+
+    @Test func aNamedUplinkThatVanishesIsSaidAndFollowedWhenItIsBack() async throws {
+        try await Self.with(uplink: "up0") { host, network async throws in
+            let endpoint = try Self.endpoint(1, of: network)
+            try await network.reconcile([])
+            try await network.attach(endpoint)
+            var changes = network.changes.makeAsyncIterator()
+            try await host.run("ip", "link", "del", "up0")
+            _ = await changes.next()
+            let error = await #expect(throws: AgentError.self) { try await network.reconcile([endpoint]) }
+            #expect(error?.code == "uplink_missing" && error?.message.contains("'up0'") == true)
+            #expect(await network.findings().contains { $0.level == .error && $0.message == error?.message })
+            // Nothing was undone by it, and others come and go.
+            #expect(try await network.counters(of: endpoint.attachment) != nil)
+            let other = try Self.endpoint(2, of: network)
+            try await network.attach(other)
+            try await network.detach(other)
+            try await host.run("ip", "link", "add", "up0", "mtu", "1400", "type", "veth", "peer", "name", "far0")
+            try await host.run("ip", "link", "set", "up0", "up")
+            while network.network?.mtu != 1400 {
+                _ = await changes.next()
+                try await network.reconcile([endpoint])
+            }
+            #expect(try await network.counters(of: endpoint.attachment) != nil)
+            try await network.detach(endpoint)
+        }
+    }
+
+    /// For instances it is as bad as `check` says; for the agent it is no reason to leave them to themselves.
+    @Test func rulesOfOthersThatDropAreFoundAndDoNotKeepItFromItsWork() async throws {
+        try await Self.with { host, network async throws in
+            try await host.run(
+                "nft",
+                "add table inet strict; add chain inet strict forward { type filter hook forward priority 0; policy drop; }"
+            )
+            #expect(
+                await network.findings().contains { $0.level == .error && $0.message.contains("table inet strict") }
+            )
+            let endpoint = try Self.endpoint(1, of: network)
+            try await network.reconcile([endpoint])
+            #expect(try await network.counters(of: endpoint.attachment) != nil)
+            try await network.detach(endpoint)
+        }
+    }
+
+    @Test func whatIsFoundIsSaidOnce() async throws {
+        try await Self.with { host, network async throws in
+            try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+            try await host.run("ip", "route", "add", "10.100.0.0/25", "dev", "up0")
+            let findings = await network.findings()
+            #expect(findings.filter { $0.message.contains("forward") || $0.subject.contains("forward") }.count == 1)
+            #expect(Set(findings.map(\.message)).count == findings.count, "\(findings)")
+            #expect(findings.filter { $0.level == .error }.count == 2, "\(findings)")
+            #expect(findings.allSatisfy { $0.level == .ok || $0.fix != nil || $0.message.contains("SUBNET_CIDR") })
             try await host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         }
     }

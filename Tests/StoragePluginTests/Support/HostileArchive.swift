@@ -7,7 +7,8 @@ struct HostileArchive: CustomTestStringConvertible, Sendable {
     let says: String
     /// What is said of it as a layer, where that is something else.
     var saysAsLayer: String?
-    var isCompressed = false
+    /// The program that packs it.
+    var packedBy: String?
     /// Whether it must be refused as the layer of an image too, which need not end as a tar does.
     var isHostileLayer = true
     let bytes: @Sendable () -> [UInt8]
@@ -98,8 +99,15 @@ struct HostileArchive: CustomTestStringConvertible, Sendable {
             HostileArchive(name: "garbage", says: "checksum") {
                 (0..<4096).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ 13) }
             },
-            HostileArchive(name: "bomb", says: "decompression bomb", isCompressed: true) {
+            HostileArchive(name: "gzip bomb", says: "decompression bomb", packedBy: "gzip") {
                 tar { $0.file("zeros", [UInt8](repeating: 0, count: 7 << 20)) }
+            },
+            HostileArchive(name: "zstd bomb", says: "decompression bomb", packedBy: "zstd") {
+                tar { $0.file("zeros", [UInt8](repeating: 0, count: 7 << 20)) }
+            },
+            // A frame that wants 2 GiB of memory before its first byte (RFC 8878, 3.1.1.1.2), and an empty last block.
+            HostileArchive(name: "zstd window of 2 GiB", says: "too much memory") {
+                [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x01, 0x00, 0x00]
             },
             HostileArchive(name: "large when unpacked", says: "8.0 MB") {
                 tar { $0.file("zeros", [UInt8](repeating: 0, count: 9 << 20)) }
@@ -199,5 +207,14 @@ extension TarBuilder {
     mutating func extended(_ name: String, _ records: [String: String]) {
         self.records(records, type: "x")
         appendHeader(name, type: "0", size: 0)
+    }
+}
+
+extension HostileArchive {
+    /// Its bytes, packed if they are to be.
+    func packed(in scratch: Scratch) async throws -> [UInt8] {
+        let plain = bytes()
+        guard let packedBy else { return plain }
+        return try await scratch.pack(plain, by: packedBy)
     }
 }

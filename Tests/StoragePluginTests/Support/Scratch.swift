@@ -36,6 +36,14 @@ extension Scratch {
             builder: ErofsImageBuilder(store: store, configuration: configuration)
         )
     }
+
+    /// Bytes as `gzip` or `zstd` packs them.
+    func pack(_ bytes: [UInt8], by program: String) async throws -> [UInt8] {
+        let plain = try write(bytes, to: "plain")
+        let packed = appending("packed")
+        try await tool("sh", ["-c", "\"$1\" -q -c -1 \"$2\" >\"$3\"", "sh", program, plain.string, packed.string])
+        return try [UInt8](Data(contentsOf: URL(filePath: packed.string)))
+    }
 }
 
 struct Storage: Sendable {

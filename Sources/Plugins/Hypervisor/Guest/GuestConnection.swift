@@ -19,7 +19,8 @@ public enum GuestConnection {
     /// Waits until the guest answers, however long its boot takes; the caller sets the deadline by cancelling.
     ///
     /// - Parameters:
-    ///   - socket: The unix socket of the VMM's character device.
+    ///   - socket: The unix socket of the VMM's character device, or of its vsock.
+    ///   - vsockPort: The guest's port if it is a vsock.
     ///   - session: The guest's session secret, as in `GuestConfiguration.session`.
     ///   - group: Where the connection's event loop comes from.
     ///   - logger: For what goes wrong on the connection.
@@ -28,6 +29,7 @@ public enum GuestConnection {
     ///   is nobody at the socket, `cancelled`. A connection that is lost before the guest answered is made again.
     public static func open(
         socket: FilePath,
+        vsockPort: UInt32? = nil,
         session: String,
         on group: any EventLoopGroup,
         logger: Logger
@@ -37,7 +39,13 @@ public enum GuestConnection {
         }
         while true {
             do {
-                return try await attempt(socket: socket, session: session, on: group.any(), logger: logger)
+                return try await attempt(
+                    socket: socket,
+                    vsockPort: vsockPort,
+                    session: session,
+                    on: group.any(),
+                    logger: logger
+                )
             } catch let error as LostBeforeHello {
                 // Taken for answered and lost again: by a guest that reboots, or a VMM that is about to go, in which case
                 // the next attempt finds no socket.
@@ -62,6 +70,7 @@ public enum GuestConnection {
 
     private static func attempt(
         socket: FilePath,
+        vsockPort: UInt32?,
         session: String,
         on eventLoop: any EventLoop,
         logger: Logger
@@ -74,6 +83,9 @@ public enum GuestConnection {
                     channel.eventLoop.makeCompletedFuture {
                         let greeting = SessionGreetingHandler(secret: session) { channel in
                             ready.succeed(try startHTTP2(on: channel, logger: logger))
+                        }
+                        if let vsockPort {
+                            try channel.pipeline.syncOperations.addHandler(VsockGreetingHandler(port: vsockPort))
                         }
                         try channel.pipeline.syncOperations.addHandler(greeting)
                     }

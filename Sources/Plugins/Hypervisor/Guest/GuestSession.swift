@@ -63,6 +63,14 @@ final class GuestSession: GuestChannel {
         _ = try await requests.call(.wakeUp, body: ByteBuffer(frame: .request, payload: payload))
     }
 
+    func identify(_ identity: GuestIdentity) async throws {
+        guard hello.features.contains(GuestFeature.identity) else {
+            throw AgentError(.notSupported, "the guest's hypeman-init \(hello.initVersion) cannot become another guest")
+        }
+        let payload = try GuestJSON.encode(identity)
+        _ = try await requests.call(.identity, body: ByteBuffer(frame: .request, payload: payload))
+    }
+
     func acknowledgeExit() async throws {
         _ = try await requests.call(.acknowledgeExit)
     }

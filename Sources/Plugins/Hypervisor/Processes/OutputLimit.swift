@@ -15,10 +15,10 @@ final class OutputLimit: Sendable {
 
     private let descriptor: Int32
     private let logger: Logger
-    /// The process of each watch.
+    /// The process of each watch, and its file where that is known by its path.
     ///
     /// Read on the source's queue and changed by callers.
-    private let pids = Mutex<[Int32: Int32]>([:])
+    private let files = Mutex<[Int32: (pid: Int32, path: String?)]>([:])
     // Written once, in init; dispatch sources may be cancelled from any thread.
     nonisolated(unsafe) private let source: any DispatchSourceRead
 
@@ -49,6 +49,13 @@ final class OutputLimit: Sendable {
     /// It is reached through the process, so that an agent that has come back need not know where it is.
     func add(_ pid: Int32) {
         guard let path = Self.path(pid) else { return }
+        watch(path, of: pid, known: nil)
+    }
+
+    /// Watches a file that is known, of a process into which this one cannot look.
+    func add(_ pid: Int32, file: FilePath) { watch(file.string, of: pid, known: file.string) }
+
+    private func watch(_ path: String, of pid: Int32, known: String?) {
         let watch = inotify_add_watch(descriptor, path, UInt32(IN_MODIFY))
         guard watch >= 0 else {
             logger.warning(
@@ -57,15 +64,15 @@ final class OutputLimit: Sendable {
             )
             return
         }
-        pids.withLock { $0[watch] = pid }
-        trim(pid)
+        files.withLock { $0[watch] = (pid, known) }
+        trim(known, pid)
     }
 
     /// Stops watching, once a process has ended.
     func remove(_ pid: Int32) {
-        let watches = pids.withLock { pids in
-            let watches = pids.filter { $0.value == pid }.map(\.key)
-            for watch in watches { pids[watch] = nil }
+        let watches = files.withLock { files in
+            let watches = files.filter { $0.value.pid == pid }.map(\.key)
+            for watch in watches { files[watch] = nil }
             return watches
         }
         for watch in watches { inotify_rm_watch(descriptor, watch) }
@@ -85,14 +92,15 @@ final class OutputLimit: Sendable {
                 }
             }
         }
-        let pids = pids.withLock { pids in written.compactMap { pids[$0] } }
-        for pid in pids { trim(pid) }
+        let files = files.withLock { files in written.compactMap { files[$0] } }
+        for file in files { trim(file.path, file.pid) }
     }
 
-    private func trim(_ pid: Int32) {
+    private func trim(_ known: String?, _ pid: Int32) {
         var information = stat()
         // Gone means that the process has just ended.
-        guard let path = Self.path(pid), stat(path, &information) == 0, information.st_size > Self.limit else { return }
+        guard let path = known ?? Self.path(pid), stat(path, &information) == 0, information.st_size > Self.limit
+        else { return }
         guard truncate(path, 0) == 0 else {
             logger.warning(
                 "the output of a process cannot be emptied",

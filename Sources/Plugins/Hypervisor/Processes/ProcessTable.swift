@@ -57,7 +57,6 @@ enum ProcessTable {
             throw AgentError(.unavailable, "/proc cannot be read", cause: Errno(rawValue: errno))
         }
         defer { closedir(directory) }
-        let wanted = Array(argument.utf8)
         let own = getuid()
         var found: [Int32] = []
         while let entry = readdir(directory) {
@@ -67,10 +66,15 @@ enum ProcessTable {
             guard let pid = Int32(name) else { continue }
             var information = stat()
             guard stat("/proc/\(pid)", &information) == 0, information.st_uid == own else { continue }
-            guard let line = read("/proc/\(pid)/cmdline", limit: 1 << 20) else { continue }
-            if line.split(separator: 0).contains(where: { $0.elementsEqual(wanted) }) { found.append(pid) }
+            if hasArgument(argument, process: pid) { found.append(pid) }
         }
         return found
+    }
+
+    /// Whether a process has `argument` among its arguments, exactly.
+    static func hasArgument(_ argument: String, process pid: Int32) -> Bool {
+        guard let line = read("/proc/\(pid)/cmdline", limit: 1 << 20) else { return false }
+        return line.split(separator: 0).contains { $0.elementsEqual(argument.utf8) }
     }
 
     /// The host's boot id.

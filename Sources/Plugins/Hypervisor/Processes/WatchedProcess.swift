@@ -49,6 +49,9 @@ final class WatchedProcess: SupervisedProcess {
         source.activate()
     }
 
+    /// It has the agent's user, who may open them already.
+    func permit(_: [ProcessFile]) async throws {}
+
     func waitForExit() async throws -> ProcessExit { try await exit.wait() }
 
     func signal(_ number: Int32) {

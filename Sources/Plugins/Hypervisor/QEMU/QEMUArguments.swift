@@ -1,5 +1,4 @@
 import AgentCore
-import Foundation
 import SystemPackage
 
 /// The command line of one machine: the whole of it, so that nothing comes from files of QEMU's configuration.
@@ -38,7 +37,7 @@ struct QEMUArguments {
         }
         arguments += ["-smp", "cpus=\(machine.size.vcpus)", "-m", "size=\((machine.size.memory.bytes + 1023) >> 10)K"]
         arguments += ["-kernel", machine.kernel.string, "-initrd", machine.initrd.string]
-        arguments += ["-append", commandLine]
+        arguments += ["-append", KernelCommandLine.make(machine, accelerator: accelerator)]
         // Stopped until the agent listens to the console. A reset ends the process: the agent starts it again if the
         // instance's policy says so, and a guest whose kernel panics does not boot for ever.
         arguments += ["-S", "-no-reboot"]
@@ -46,20 +45,9 @@ struct QEMUArguments {
         arguments += socket("control", files.control) + ["-mon", "chardev=control,mode=control"]
         arguments += socket("console", files.console) + ["-serial", "chardev:console"]
         arguments += try channel() + devices()
-        for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, "disk\(number)") }
+        for (number, disk) in machine.disks.enumerated() { arguments += try self.disk(disk, number) }
         if let card = machine.card { arguments += try self.card(card) }
         return arguments
-    }
-
-    /// The kernel's command line.
-    var commandLine: String {
-        // panic and reboot: a kernel that dies resets the machine at once, by a triple fault, and so ends the process.
-        var words = ["console=ttyS0", "panic=-1", "reboot=t", "quiet"]
-        // Shorter grace periods while there is little to wait for, and no self-test of ciphers at each boot.
-        words += ["rcupdate.rcu_expedited=1", "cryptomgr.notests"]
-        // Relocating the kernel costs an emulated boot some 0.2 s; under KVM it costs nothing, and stays.
-        if accelerator == .tcg { words.append("nokaslr") }
-        return (words + machine.kernelArguments).joined(separator: " ")
     }
 
     private func channel() throws -> [String] {
@@ -74,37 +62,17 @@ struct QEMUArguments {
         try device(["driver": "virtio-rng-pci", "disable-legacy": "on"])
             + device(["driver": "virtio-balloon-pci", "free-page-reporting": true, "disable-legacy": "on"])
             + device(["driver": "pvpanic-pci"])
+            // At an address of its own, out of the way of those that QEMU gives out in the order of the devices.
+            + device(["driver": "pcie-pci-bridge", "id": .string(QEMUDevices.bridge), "addr": "1e"])
     }
 
-    private func disk(_ disk: MachineDescription.Disk, _ node: String) throws -> [String] {
-        guard disk.serial.utf8.count <= 20 else {
-            throw AgentError(.invalidArgument, "the disk serial \(disk.serial) is longer than 20 bytes")
-        }
-        let discard: QEMUValue = disk.readOnly ? "ignore" : "unmap"
-        // Through the host's page cache, which instances of one image share, and threads rather than io_uring, which the
-        // sandbox and some hosts forbid. The guest's flushes reach the disk.
-        let file: QEMUValue = [
-            "driver": "file", "filename": .string(disk.path.string), "aio": "threads", "discard": discard,
-        ]
-        let block: QEMUValue = [
-            "driver": "raw", "node-name": .string(node), "read-only": .bool(disk.readOnly), "discard": discard,
-            "file": file,
-        ]
-        return try ["-blockdev", block.json]
-            + device([
-                "driver": "virtio-blk-pci", "drive": .string(node), "serial": .string(disk.serial),
-                // A full host disk makes the machine wait for room instead of showing its guest a broken disk.
-                "werror": "enospc", "disable-legacy": "on",
-            ])
+    private func disk(_ disk: MachineDescription.Disk, _ number: Int) throws -> [String] {
+        let name = disk.slot.map(QEMUDevices.name(ofSlot:)) ?? QEMUDevices.name(ofDisk: number)
+        return try ["-blockdev", QEMUDevices.block(disk, as: name).json] + device(QEMUDevices.device(disk, as: name))
     }
 
     private func card(_ card: MachineDescription.Card) throws -> [String] {
-        let backend = "tap,id=net0,ifname=\(escaped(card.tap)),script=no,downscript=no,vhost=\(vhost ? "on" : "off")"
-        return try ["-netdev", backend]
-            + device([
-                "driver": "virtio-net-pci", "netdev": "net0", "mac": .string(card.mac.description),
-                "host_mtu": .int(card.mtu), "romfile": "", "disable-legacy": "on",
-            ])
+        try ["-netdev", QEMUDevices.network(card, vhost: vhost).json] + device(QEMUDevices.device(card))
     }
 
     private func device(_ properties: QEMUValue) throws -> [String] { ["-device", try properties.json] }
@@ -115,39 +83,4 @@ struct QEMUArguments {
 
     /// A value within `key=value,key=value`, where a comma is written twice.
     private func escaped(_ value: String) -> String { value.replacing(",", with: ",,") }
-}
-
-/// A value in the JSON form of QEMU's options, which needs no escaping of its own.
-enum QEMUValue: Encodable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
-    ExpressibleByDictionaryLiteral
-{
-    case string(String)
-    case int(Int)
-    case bool(Bool)
-    case object([String: QEMUValue])
-
-    init(stringLiteral value: String) { self = .string(value) }
-    init(integerLiteral value: Int) { self = .int(value) }
-    init(booleanLiteral value: Bool) { self = .bool(value) }
-    init(dictionaryLiteral elements: (String, QEMUValue)...) {
-        self = .object(Dictionary(uniqueKeysWithValues: elements))
-    }
-
-    var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        }
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        switch self {
-        case .string(let value): try container.encode(value)
-        case .int(let value): try container.encode(value)
-        case .bool(let value): try container.encode(value)
-        case .object(let value): try container.encode(value)
-        }
-    }
 }

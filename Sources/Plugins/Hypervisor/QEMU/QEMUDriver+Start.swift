@@ -51,7 +51,7 @@ extension QEMUDriver {
             machine: machine,
             accelerator: information.accelerator,
             files: files,
-            vhost: access("/dev/vhost-net", R_OK | W_OK) == 0,
+            vhost: QEMUPlug.hasVhost,
             incoming: directory != nil
         )
         let specification = ProcessSpecification(
@@ -60,7 +60,10 @@ extension QEMUDriver {
             environment: ["LC_ALL": "C"],
             workingDirectory: "/",
             outputFile: files.log,
-            mark: QEMUArguments.mark(machine.instance)
+            mark: QEMUArguments.mark(machine.instance),
+            unit: .machine(machine.instance),
+            files: machine.files,
+            limits: Self.limits(of: machine, under: information.accelerator)
         )
 
         let process = try await supervisor.start(specification)
@@ -80,6 +83,19 @@ extension QEMUDriver {
             let isLoading = directory != nil && cause.contains("load of migration failed")
             throw isLoading ? QEMUMigration.unreadable(machine.instance, cause) : refusal(machine.instance, cause)
         }
+    }
+
+    /// What the VMM of a machine may use, where that can be limited: the guest's own, and what QEMU needs beside it.
+    ///
+    /// QEMU itself took 60 to 90 MiB; more is for its buffers while a disk is busy. Under TCG translated code comes to it,
+    /// of which QEMU keeps up to 1 GiB (accel/tcg/region.c). Two processors for its own threads, which mostly rest.
+    static func limits(of machine: MachineDescription, under accelerator: Accelerator) -> ProcessLimits {
+        let most = machine.largestSize ?? machine.size
+        let beside = accelerator == .tcg ? ByteSize.mebibytes(1280) : .mebibytes(256)
+        return ProcessLimits(
+            memory: ByteSize(bytes: max(most.memory.bytes, machine.size.memory.bytes) + beside.bytes),
+            processors: Double(max(most.vcpus, machine.size.vcpus)) + 2
+        )
     }
 
     /// Connects to a process that was just started, and lets its vCPUs run or has it take up a memory.
@@ -199,8 +215,7 @@ extension QEMUDriver {
     }
 
     private func refusal(_ instance: InstanceID, _ words: String) -> AgentError {
-        // QEMU's own words for a disk whose OFD lock is taken (block/file-posix.c).
-        if words.contains("Is another process using the image") {
+        if QEMUPlug.saysInUse(words) {
             return AgentError(
                 .busy,
                 code: "disk_in_use",

@@ -51,6 +51,8 @@ final class QEMUEventSink: Sendable {
     let stream: AsyncStream<MachineEvent>
     private let continuation: AsyncStream<MachineEvent>.Continuation
     private let translation: Mutex<QEMUEventTranslation>
+    /// Those who wait for a device to go, each for one.
+    private let departures = Mutex<[String: AsyncStream<Void>.Continuation]>([:])
 
     init(hasStarted: Bool) {
         // A guest that resets all the time fills no memory; the newest are kept, so the exit is never lost.
@@ -58,7 +60,17 @@ final class QEMUEventSink: Sendable {
         translation = Mutex(QEMUEventTranslation(hasStarted: hasStarted))
     }
 
+    /// What ends when QEMU says that a device is gone: from now on, and asked for once at a time.
+    func departure(of device: String) -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        departures.withLock { $0.updateValue(continuation, forKey: device)?.finish() }
+        return stream
+    }
+
     func receive(_ event: QMPEvent) {
+        if event.name == "DEVICE_DELETED", let device = event.device {
+            departures.withLock { $0.removeValue(forKey: device)?.finish() }
+        }
         guard let event = translation.withLock({ $0.translate(event) }) else { return }
         continuation.yield(event)
     }

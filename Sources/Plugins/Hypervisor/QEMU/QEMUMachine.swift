@@ -3,7 +3,6 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
-import Synchronization
 import SystemPackage
 
 /// A running QEMU.
@@ -17,12 +16,13 @@ final class QEMUMachine: VirtualMachine {
     private let control: QMPClient
     private let serial: SerialConsole
     private let files: QEMUFiles
+    private let sink: QEMUEventSink
+    private let changes = FairSemaphore(width: 1)
     private let group: any EventLoopGroup
     private let logger: Logger
     /// Waits for the exit; cancelled when the machine is let go of.
     private let watcher: Task<Void, Never>
-    /// The guest channel, or the one that is being opened.
-    private let channel = Mutex<Task<any GuestChannel, any Error>?>(nil)
+    private let channel = GuestChannelOpening()
 
     init(
         record: MachineRecord,
@@ -41,6 +41,7 @@ final class QEMUMachine: VirtualMachine {
         self.control = control
         self.serial = serial
         self.files = files
+        self.sink = sink
         self.group = group
         self.logger = logger
         events = sink.stream
@@ -65,32 +66,13 @@ final class QEMUMachine: VirtualMachine {
         watcher.cancel()
         control.close()
         serial.close()
-        channel.withLock { $0?.cancel() }
+        channel.cancel()
     }
 
     func openGuestChannel() async throws -> any GuestChannel {
         let (files, session, group, logger) = (files, record.session, group, logger)
-        let opening = channel.withLock { channel in
-            let previous = channel
-            let opening = Task<any GuestChannel, any Error> {
-                // QEMU serves one connection. The one before is ended first, so that the guest sees the end of one and
-                // then the beginning of the next, rather than both at once.
-                previous?.cancel()
-                if let channel = try? await previous?.value { await channel.close() }
-                return try await GuestConnection.open(
-                    socket: files.channel,
-                    session: session,
-                    on: group,
-                    logger: logger
-                )
-            }
-            channel = opening
-            return opening
-        }
-        return try await withTaskCancellationHandler {
-            try await opening.value
-        } onCancel: {
-            opening.cancel()
+        return try await channel.open {
+            try await GuestConnection.open(socket: files.channel, session: session, on: group, logger: logger)
         }
     }
 
@@ -120,14 +102,23 @@ final class QEMUMachine: VirtualMachine {
         }
     }
 
-    func resize(to size: MachineSize) async throws { throw notSupported("resized") }
-    func attach(_ disk: MachineDescription.Disk) async throws { throw notSupported("given a disk") }
-    func detachDisk(serial: String) async throws { throw notSupported("relieved of a disk") }
-    func attach(_ card: MachineDescription.Card) async throws { throw notSupported("given a card") }
-    func detachCard() async throws { throw notSupported("relieved of its card") }
+    func resize(to size: MachineSize) async throws {
+        throw AgentError(.notSupported, "the machine of instance \(instance) cannot be resized while it runs")
+    }
 
-    private func notSupported(_ what: String) -> AgentError {
-        AgentError(.notSupported, "the machine of instance \(instance) cannot be \(what) while it runs")
+    func attach(_ disk: MachineDescription.Disk) async throws { try await change { try await $0.attach(disk) } }
+    func detachDisk(serial: String) async throws { try await change { try await $0.detachDisk(serial: serial) } }
+    func attach(_ card: MachineDescription.Card) async throws { try await change { try await $0.attach(card) } }
+    func detachCard() async throws { try await change { try await $0.detachCard() } }
+
+    /// One at a time: each looks at what is plugged in before it does something about it.
+    private func change(_ body: (QEMUPlug) async throws -> Void) async throws {
+        let plug = QEMUPlug(control: control, instance: instance, sink: sink)
+        do {
+            try await changes.withTurn { try await body(plug) }
+        } catch let error as AgentError {
+            throw await told(error)
+        }
     }
 
     func kill() async {

@@ -43,7 +43,7 @@ actor QEMUProbe {
             capabilities: HypervisorCapabilities(
                 pause: true,
                 snapshot: true,
-                hotplug: false,
+                hotplug: true,
                 resize: false,
                 lazyRestore: false
             )

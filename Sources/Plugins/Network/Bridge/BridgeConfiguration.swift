@@ -18,6 +18,8 @@ public struct BridgeConfiguration: Sendable, Hashable {
     public var directory: FilePath
     /// The network namespace to work in, by its name under /run/netns; nil is the process's own.
     public var namespace: String?
+    /// The group whose members open TAPs, where VMMs are other users than the agent; nil where they aren't.
+    public var machineGroup: UInt32?
 
     public init(
         bridge: String,
@@ -27,7 +29,8 @@ public struct BridgeConfiguration: Sendable, Hashable {
         dnsServers: [IPv4Address],
         isolated: Bool = true,
         directory: FilePath,
-        namespace: String? = nil
+        namespace: String? = nil,
+        machineGroup: UInt32? = nil
     ) {
         self.bridge = bridge
         self.subnet = subnet
@@ -37,6 +40,7 @@ public struct BridgeConfiguration: Sendable, Hashable {
         self.isolated = isolated
         self.directory = directory
         self.namespace = namespace
+        self.machineGroup = machineGroup
     }
 
     /// What instances' names end in.

@@ -1,5 +1,6 @@
 public import AgentCore
 import Glibc
+import Logging
 
 extension BridgeNetwork {
     /// Looks at the host, whose devices are these; changes nothing.
@@ -47,8 +48,9 @@ extension BridgeNetwork {
             name: endpoint.attachment.tap,
             alias: mark.port(of: endpoint.instance),
             bridge: bridge,
-            // VMMs run as the agent does.
-            owner: geteuid(),
+            // VMMs run as the agent does, or each as a user of its own, in one group.
+            owner: configuration.machineGroup == nil ? geteuid() : nil,
+            group: configuration.machineGroup,
             mtu: mtu,
             mac: endpoint.attachment.mac,
             address: endpoint.attachment.address,
@@ -58,12 +60,35 @@ extension BridgeNetwork {
         )
     }
 
-    /// What does not depend on where the network is to be.
-    func toolFindings() async -> [HostFinding] {
+    /// What there must be before anything is made, wherever the network is to be.
+    private func toolFindings() async -> [HostFinding] {
         do {
-            return await names.findings() + (try await firewall(nil).findings())
+            return await names.findings() + (try await firewall(nil).toolFindings())
         } catch {
             return [HostFinding(.error, "firewall", "\(error)")]
+        }
+    }
+
+    private func ruleFindings() async -> [HostFinding] {
+        // Names that no rule can hold are told of already.
+        await (try? firewall(nil))?.ruleFindings() ?? []
+    }
+
+    /// Refuses a host that lacks a program, and says in the log what else stands in the way.
+    ///
+    /// Rules of others that drop are no reason to leave instances that run to themselves, and may be gone in a minute.
+    ///
+    /// - Throws: `unavailable` with what is missing, and what to do about it.
+    func checkTools() async throws {
+        if let missing = await toolFindings().first(where: { $0.level == .error }) {
+            let fix = missing.fix.map { "; \($0)" } ?? ""
+            throw AgentError(.unavailable, code: "host_not_ready", "\(missing.subject): \(missing.message)\(fix)")
+        }
+        for finding in await ruleFindings() where finding.level != .ok {
+            logger.warning(
+                "the host's rules or settings are in the way",
+                metadata: ["what": "\(finding.subject): \(finding.message)", "fix": "\(finding.fix ?? "")"]
+            )
         }
     }
 
@@ -99,6 +124,6 @@ extension BridgeNetwork {
         } catch {
             findings.append(HostFinding(.error, "network", "\(error)"))
         }
-        return findings + (await toolFindings())
+        return findings + (await toolFindings()) + (await ruleFindings())
     }
 }

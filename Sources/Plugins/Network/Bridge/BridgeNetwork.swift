@@ -79,11 +79,7 @@ public final class BridgeNetwork: NetworkBackend {
             news.watch(survey.concerns(configuration))
             try survey.check(configuration)
             let uplink = try survey.uplink(for: configuration)
-            let isNew = state.withLock { $0.prepared == nil }
-            if isNew, let missing = await toolFindings().first(where: { $0.level == .error }) {
-                let fix = missing.fix.map { "; \($0)" } ?? ""
-                throw AgentError(.unavailable, code: "host_not_ready", "\(missing.subject): \(missing.message)\(fix)")
-            }
+            if state.withLock({ $0.prepared == nil }) { try await checkTools() }
             do {
                 try await bringInLine(endpoints, uplink: uplink, devices: devices)
                 news.watch(survey.concerns(configuration, bridgeMTU: network?.mtu))

@@ -3,11 +3,21 @@ import AgentCore
 extension Firewall {
     /// What `check` should say about this host's rules.
     func findings() async -> [HostFinding] {
+        await toolFindings() + (await ruleFindings())
+    }
+
+    /// Whether what loads rules is there.
+    func toolFindings() async -> [HostFinding] {
         var findings: [HostFinding] = []
         for tool in [PacketFilter.restore, Nft.tool] {
             findings.append(await version(of: tool))
         }
-        findings += await settingFindings()
+        return findings
+    }
+
+    /// What rules and settings of others do to ours.
+    func ruleFindings() async -> [HostFinding] {
+        var findings = await settingFindings()
         do {
             let listing = try await Nft.ruleset(in: network)
             findings += FirewallFindings.foreignChains(in: listing, bridge: rules.bridge)

@@ -95,7 +95,9 @@ extension NetlinkSocket {
     mutating func repairTap(_ tap: TapDescription, _ found: Link) throws {
         var link = found
         link.mtu = tap.mtu
-        if !link.hasCarrier, link.owner != tap.owner || tap.group.map({ $0 != link.group }) ?? false {
+        if !link.hasCarrier,
+            tap.owner.map({ $0 != link.owner }) ?? false || tap.group.map({ $0 != link.group }) ?? false
+        {
             // Opened only where it must be, as no VMM can open it meanwhile; who has it open already may go on.
             let device = try TapDevice(tap.name, isNew: false)
             try device.setOwner(tap.owner, group: tap.group)

@@ -9,8 +9,8 @@ struct TapDescription: Sendable, Hashable {
     var alias: String
     /// The number of the bridge (``Link/index``) that it is a port of.
     var bridge: Int32
-    /// The user that the VMM runs as.
-    var owner: uid_t
+    /// The user that the VMM runs as; nil leaves that to the group.
+    var owner: uid_t?
     /// A group that the VMM must be in as well, if there is one.
     var group: gid_t?
     var mtu: Int
@@ -28,7 +28,7 @@ struct TapDescription: Sendable, Hashable {
         name: String,
         alias: String,
         bridge: Int32,
-        owner: uid_t,
+        owner: uid_t?,
         group: gid_t? = nil,
         mtu: Int = Network.defaultMTU,
         mac: MACAddress,

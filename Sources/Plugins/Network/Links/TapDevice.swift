@@ -37,8 +37,8 @@ struct TapDevice: ~Copyable {
     }
 
     /// Who may open it without CAP_NET_ADMIN.
-    func setOwner(_ owner: uid_t, group: gid_t?) throws {
-        try check(cnetwork_tap_set_owner(descriptor, owner, group ?? gid_t.max), "give away")
+    func setOwner(_ owner: uid_t?, group: gid_t?) throws {
+        try check(cnetwork_tap_set_owner(descriptor, owner ?? uid_t.max, group ?? gid_t.max), "give away")
     }
 
     /// Closes it, and keeps the device.

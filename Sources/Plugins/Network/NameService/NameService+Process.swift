@@ -21,7 +21,9 @@ extension NameService {
                 workingDirectory: "/",
                 outputFile: files.paths.log,
                 mark: wanted.mark,
-                capabilities: capabilities
+                capabilities: capabilities,
+                // Tests alone have one in a namespace of its own.
+                unit: network.namespace == nil ? .nameService(bridge: configuration.bridge) : nil
             )
         )
         guard await answers(unlessEnded: process) else {

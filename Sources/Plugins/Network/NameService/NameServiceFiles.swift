@@ -129,6 +129,8 @@ final class NameServiceFiles: Sendable {
                 withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700]
             )
+            // dnsmasq may be another user, in the agent's group.
+            guard chmod(directory.string, 0o750) == 0 else { throw Errno(rawValue: errno) }
         }
     }
 
@@ -143,7 +145,10 @@ final class NameServiceFiles: Sendable {
             options: [.create, .truncate, .closeOnExec, .noFollow],
             permissions: .ownerReadWrite
         )
-        _ = try file.closeAfter { try file.writeAll(text.utf8) }
+        try file.closeAfter {
+            _ = try file.writeAll(text.utf8)
+            guard fchmod(file.rawValue, 0o640) == 0 else { throw Errno(rawValue: errno) }
+        }
         guard rename(paths.draft.string, path.string) == 0 else { throw Errno(rawValue: errno) }
     }
 

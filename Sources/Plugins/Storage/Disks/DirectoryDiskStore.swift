@@ -75,11 +75,23 @@ public struct DirectoryDiskStore: DiskStore {
         try await Self.copy(source, to: path, for: instance)
     }
 
+    public func copyOverlay(of instance: InstanceID, for copy: InstanceID) async throws {
+        let source = directory(of: instance).appending(Self.overlayName)
+        try await replaceOverlay(of: copy, by: source, of: instance)
+    }
+
     public func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws {
+        try await replaceOverlay(of: instance, by: path, of: instance)
+    }
+
+    private func replaceOverlay(of instance: InstanceID, by path: FilePath, of source: InstanceID) async throws {
         let overlay = directory(of: instance).appending(Self.overlayName)
         let new = directory(of: instance).appending(Self.overlayName + ".new")
-        try await Blocking.short { _ = try Files.remove(new) }
-        try await Self.copy(path, to: new, for: instance)
+        try await Blocking.short {
+            try Files.makeDirectory(directory(of: instance))
+            _ = try Files.remove(new)
+        }
+        try await Self.copy(path, to: new, for: source)
         try await Blocking.short { try Files.rename(new, to: overlay) }
     }
 

@@ -24,7 +24,8 @@ enum QMPMessage: Equatable {
                     guest: envelope.data?.guest,
                     reason: envelope.data?.reason,
                     nospace: envelope.data?.nospace,
-                    action: envelope.data?.action
+                    action: envelope.data?.action,
+                    device: envelope.data?.device
                 )
             )
         } else if let failure = envelope.error {
@@ -56,8 +57,9 @@ enum QMPMessage: Equatable {
             var reason: String?
             var nospace: Bool?
             var action: String?
+            var device: String?
 
-            enum CodingKeys: CodingKey { case guest, reason, nospace, action }
+            enum CodingKeys: CodingKey { case guest, reason, nospace, action, device }
 
             init(from decoder: any Decoder) throws {
                 // Other events use these words with other types; those are not read.
@@ -66,6 +68,7 @@ enum QMPMessage: Equatable {
                 reason = try? container.decodeIfPresent(String.self, forKey: .reason)
                 nospace = try? container.decodeIfPresent(Bool.self, forKey: .nospace)
                 action = try? container.decodeIfPresent(String.self, forKey: .action)
+                device = try? container.decodeIfPresent(String.self, forKey: .device)
             }
         }
 
@@ -112,6 +115,8 @@ struct QMPEvent: Equatable, Sendable {
     var nospace: Bool?
     /// What QEMU does about it: `stop`, `report` or `ignore` (BLOCK_IO_ERROR).
     var action: String?
+    /// The id of the device that it is about (DEVICE_DELETED).
+    var device: String?
 
     /// A write that the host's disk has no room for, after which the machine stands still.
     static let outOfSpace = QMPEvent(name: "BLOCK_IO_ERROR", nospace: true, action: "stop")

@@ -1,0 +1,183 @@
+import AgentCore
+import CLinux
+import Glibc
+import NIOPosix
+import Subprocess
+import SystemPackage
+
+/// What was found of Cloud Hypervisor on this host.
+struct CloudHypervisorFinding: Sendable {
+    /// A program that works.
+    struct Program: Sendable, Hashable {
+        var executable: FilePath
+        var version: CloudHypervisorVersion
+    }
+
+    /// The first starts new machines.
+    var programs: [Program]
+    /// Whether the kernel lets a VMM lock itself in.
+    var hasLandlock: Bool
+    /// Whether a VMM may be told of what its guest touches, so that it reads a memory only then.
+    var hasUserFaults: Bool
+
+    /// The program that can take up what a version has saved: it reads only what the same version wrote.
+    func program(for version: String) -> Program? { programs.first { $0.version.description == version } }
+
+    func restoresLazily(_ program: Program) -> Bool { hasUserFaults && program.version.restoresOnDemand }
+}
+
+/// The version of a Cloud Hypervisor.
+struct CloudHypervisorVersion: Sendable, Hashable, CustomStringConvertible {
+    /// The oldest that is used: the first that locks its disks (release notes of v46).
+    static let oldest = 46
+
+    var major: Int
+    /// All of it, without the `v`: also what a build from between releases has behind the numbers.
+    var description: String
+
+    /// Whether it knows `memory_restore_mode` (release notes of v52).
+    var restoresOnDemand: Bool { major >= 52 }
+
+    /// Reads "cloud-hypervisor v52.0.0" or "cloud-hypervisor v25.0-206-ge45e3df6".
+    init?(answer: String) {
+        guard let line = answer.split(whereSeparator: \.isNewline).first else { return nil }
+        let words = line.split(separator: " ")
+        guard words.count == 2, words[0].hasPrefix("cloud-hypervisor"), let text = words.last, text.first == "v",
+            text.utf8.count <= 64, text.utf8.allSatisfy({ (0x21...0x7e).contains($0) }),
+            let major = Int(text.dropFirst().prefix { $0.isASCII && $0.isNumber })
+        else { return nil }
+        self.major = major
+        description = String(text.dropFirst())
+    }
+}
+
+/// Finds out what Cloud Hypervisor can do here, once.
+actor CloudHypervisorProbe {
+    private let configuration: CloudHypervisorConfiguration
+    private let kvm: @Sendable () -> KVMProbe.Finding
+    /// What was found, or the finding that is under way.
+    ///
+    /// Dropped when it fails, for Cloud Hypervisor may be installed meanwhile.
+    private var finding: Task<CloudHypervisorFinding, any Error>?
+
+    /// - Parameters:
+    ///   - configuration: Where to look.
+    ///   - kvm: Looks whether guests run under KVM; blocks for a moment.
+    init(
+        _ configuration: CloudHypervisorConfiguration,
+        kvm: @escaping @Sendable () -> KVMProbe.Finding = { KVMProbe.run() }
+    ) {
+        self.configuration = configuration
+        self.kvm = kvm
+    }
+
+    func find() async throws -> CloudHypervisorFinding {
+        // Not cancelled with the first caller: others may wait for the same answer, which comes within its deadline.
+        let finding = finding ?? Task { [configuration, kvm] in try await Self.measure(configuration, kvm) }
+        self.finding = finding
+        do {
+            return try await finding.value
+        } catch {
+            if self.finding == finding { self.finding = nil }
+            throw error
+        }
+    }
+
+    private static func measure(
+        _ configuration: CloudHypervisorConfiguration,
+        _ kvm: @escaping @Sendable () -> KVMProbe.Finding
+    ) async throws -> CloudHypervisorFinding {
+        let executables = try await NIOThreadPool.singleton.runIfActive { try locate(configuration.executables) }
+        var programs: [CloudHypervisorFinding.Program] = []
+        var failures: [any Error] = []
+        for executable in executables {
+            do {
+                programs.append(.init(executable: executable, version: try await version(of: executable)))
+            } catch {
+                failures.append(error)
+            }
+        }
+        if programs.isEmpty, let failure = failures.first { throw failure }
+        try requireKVM(
+            configuration.accelerator,
+            try await NIOThreadPool.singleton.runIfActive { kvm() }
+        )
+        return CloudHypervisorFinding(
+            programs: programs,
+            hasLandlock: clinux_landlock_version() > 0,
+            hasUserFaults: try await NIOThreadPool.singleton.runIfActive { hasUserFaults() }
+        )
+    }
+
+    /// It has no software emulation.
+    static func requireKVM(_ choice: AcceleratorChoice, _ kvm: KVMProbe.Finding) throws {
+        let reason: String
+        switch (choice, kvm) {
+        case (.tcg, _): reason = "the configuration asks for software emulation (ACCELERATOR=tcg)"
+        case (_, .unusable(let words)): reason = words
+        case (_, .usable): return
+        }
+        throw AgentError(
+            .unavailable,
+            code: "kvm_unavailable",
+            "Cloud Hypervisor runs guests under KVM alone, and here is none for it (\(reason)): use a host that has it, or "
+                + "QEMU"
+        )
+    }
+
+    private static func locate(_ configured: [FilePath]) throws -> [FilePath] {
+        let usable = configured.filter(ExecutableSearch.isExecutable)
+        if let first = configured.first {
+            guard usable.isEmpty else { return usable }
+            throw AgentError(
+                .unavailable,
+                code: "hypervisor_not_found",
+                "the configured Cloud Hypervisor \(first) is not executable"
+            )
+        }
+        let path = getenv("PATH").map { String(cString: $0) }
+        guard let found = ExecutableSearch.find("cloud-hypervisor", path: path) else {
+            throw AgentError(
+                .unavailable,
+                code: "hypervisor_not_found",
+                "cloud-hypervisor is not in PATH: install it (a static program, from the releases of "
+                    + "github.com/cloud-hypervisor/cloud-hypervisor), or set CLOUD_HYPERVISOR"
+            )
+        }
+        return [found]
+    }
+
+    private static func version(of executable: FilePath) async throws -> CloudHypervisorVersion {
+        let output: String?
+        do {
+            output = try await withDeadline(.seconds(10), "\(executable) --version did not end within 10 seconds") {
+                try await Subprocess.run(
+                    .path(executable),
+                    arguments: ["--version"],
+                    output: .string(limit: 16 << 10),
+                    error: .discarded
+                ).standardOutput
+            }
+        } catch let error as AgentError {
+            throw error
+        } catch {
+            throw AgentError(.unavailable, "\(executable) cannot be run", cause: error)
+        }
+        guard let version = CloudHypervisorVersion(answer: output ?? "") else {
+            throw AgentError(.unavailable, "\(executable) --version does not answer as Cloud Hypervisor does")
+        }
+        guard version.major >= CloudHypervisorVersion.oldest else {
+            throw AgentError(
+                .unavailable,
+                "\(executable) is Cloud Hypervisor \(version): install v\(CloudHypervisorVersion.oldest) or newer"
+            )
+        }
+        return version
+    }
+
+    /// What a VMM, which has none of root's rights, needs for userfaultfd(2) of a guest's accesses.
+    private static func hasUserFaults() -> Bool {
+        if access("/dev/userfaultfd", R_OK | W_OK) == 0 { return true }
+        return ProcessTable.read("/proc/sys/vm/unprivileged_userfaultfd", limit: 16)?.first == UInt8(ascii: "1")
+    }
+}

@@ -1,0 +1,118 @@
+import AgentCore
+import CLinux
+import Dispatch
+import Glibc
+import Logging
+import Synchronization
+
+/// The main process of a unit: the kernel tells of its end, and systemd how it ended.
+final class SystemdProcess: SupervisedProcess {
+    let identity: ProcessIdentity
+    private let unit: String
+    private let manager: SystemdManager
+    private let files: UnitFiles
+    private let exit = OneShot<ProcessExit>()
+    private let wasKilled = Mutex(false)
+    private let logger: Logger
+
+    /// How long systemd may take to notice what the kernel has told already.
+    private static let patience = Duration.seconds(5)
+
+    /// Watches a process.
+    ///
+    /// - Parameters:
+    ///   - identity: With its unit.
+    ///   - unit: By its name.
+    ///   - pidfd: Closed after the process has ended; nil if it has.
+    ///   - manager: Is told of signals, and asked how it ended.
+    ///   - files: What it was given.
+    ///   - queue: Where its end is noticed.
+    ///   - logger: Is told of signals that systemd did not send.
+    ///   - onExit: Called before any waiter hears of the end.
+    init(
+        identity: ProcessIdentity,
+        unit: String,
+        pidfd: Int32?,
+        manager: SystemdManager,
+        files: UnitFiles,
+        queue: DispatchQueue,
+        logger: Logger,
+        onExit: @escaping @Sendable (ProcessIdentity) async -> Void
+    ) {
+        self.identity = identity
+        self.unit = unit
+        self.manager = manager
+        self.files = files
+        self.logger = logger
+        let end: @Sendable () -> Void = {
+            // Holds this object until its end is known, even if nobody waits for it.
+            Task {
+                let exit = await self.findExit()
+                await onExit(identity)
+                self.exit.fulfil(exit)
+            }
+        }
+        guard let pidfd else {
+            end()
+            return
+        }
+        let source = DispatchSource.makeReadSource(fileDescriptor: pidfd, queue: queue)
+        source.setEventHandler {
+            source.cancel()
+            end()
+        }
+        source.setCancelHandler { close(pidfd) }
+        source.activate()
+    }
+
+    func waitForExit() async throws -> ProcessExit { try await exit.wait() }
+
+    func signal(_ number: Int32) {
+        // Its unit may be another start's by then, which nobody makes before this one's end is known.
+        guard exit.value == nil else { return }
+        if number == SIGKILL { wasKilled.withLock { $0 = true } }
+        Task {
+            do {
+                guard try await isOurs() else { return }
+                try await manager.kill(unit, signal: number)
+            } catch {
+                guard exit.value == nil else { return }
+                logger.warning(
+                    "a signal was not sent",
+                    metadata: ["unit": "\(unit)", "signal": "\(number)", "error": "\(error)"]
+                )
+            }
+        }
+    }
+
+    func permit(_ files: [ProcessFile]) async throws { try await self.files.permit(files) }
+
+    private func isOurs() async throws -> Bool {
+        let state = try await manager.state(of: unit)
+        return state?.invocation == identity.invocation && state?.mainProcess == identity.pid
+    }
+
+    /// What systemd says of the end, as soon as it has noticed it.
+    private func findExit() async -> ProcessExit {
+        do {
+            return try await withDeadline(Self.patience, "systemd's word of the end of \(unit)") {
+                var pause = Duration.milliseconds(2)
+                while true {
+                    let state = try await self.manager.state(of: self.unit)
+                    guard let state, state.invocation == self.identity.invocation else { return .unknown }
+                    if let exit = state.exit, state.isOver || !self.mayBeOutOfMemory(exit) { return exit }
+                    try await Task.sleep(for: pause)
+                    pause = min(pause * 2, .milliseconds(100))
+                }
+            }
+        } catch {
+            logger.warning("how a unit ended is not known", metadata: ["unit": "\(unit)", "error": "\(error)"])
+            return .unknown
+        }
+    }
+
+    /// Whether the kernel may have sent that signal for want of memory, which systemd knows for sure at the end alone.
+    private func mayBeOutOfMemory(_ exit: ProcessExit) -> Bool {
+        exit == .signal(Int(SIGKILL)) && !wasKilled.withLock { $0 }
+    }
+}

@@ -1,0 +1,27 @@
+import AgentCore
+import AgentTestSupport
+import Testing
+
+/// What a memory needs beside itself.
+@Suite struct RestoreRefusalTests {
+    enum Missing: CaseIterable { case overlay, image }
+
+    @Test(arguments: Missing.allCases) func aDiskThatIsMissingIsNamed(_ missing: Missing) async throws {
+        try await AgentWorld.with { world in
+            let instance = try await world.make("web")
+            let snapshot = try #require(try await world.instances.standby("web").standby).snapshot
+            switch missing {
+            case .overlay: world.disks.loseOverlay(of: instance.id)
+            case .image: world.pictures.loseDisk(Fixtures.digest())
+            }
+            let error = await #expect(throws: AgentError.self) { try await world.instances.restore("web") }
+            #expect(error?.kind == .invalidState)
+            #expect(error?.code == (missing == .overlay ? "disk_missing" : "image_not_ready"))
+            #expect(try world.instances.get("web").state == .standby)
+            #expect(world.snapshots.all == [snapshot], "it is untouched")
+            #expect(world.host.running.isEmpty && world.network.attached.isEmpty)
+            try await world.instances.delete("web")
+            #expect(world.snapshots.all.isEmpty)
+        }
+    }
+}

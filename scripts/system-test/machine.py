@@ -1,0 +1,96 @@
+"""Boots the host under test in QEMU and follows what its checks report."""
+
+import contextlib
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+
+from settings import CACHE, REPORT_PORT, Failure, phase
+
+MEMORY = "3072M"
+PROCESSORS = 2
+# A processor with SVM, so that KVM works inside; without what TCG of QEMU 7.2 would warn that it lacks.
+PROCESSOR = "EPYC,-3dnowprefetch,-fxsr-opt,-misalignsse,-nrip-save,-osvw,-rdseed,-sha-ni,-topoext,-xsavec"
+
+# The last line of a report. Without it the run failed, whatever came before.
+END = re.compile(r"^##end passed=(\d+) failed=(\d+) skipped=(\d+)$")
+
+
+def command():
+    def disk(name, serial, options):
+        return ["-drive", f"if=none,id={serial},format=raw,file={CACHE / name},{options}",
+                "-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
+
+    return [
+        # It must not outlive this process, whatever ends it.
+        "setpriv", "--pdeathsig", "KILL", "--",
+        "qemu-system-x86_64", "-name", "hypeman-system-test", "-nodefaults", "-no-user-config", "-display", "none",
+        "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-smp", str(PROCESSORS), "-m", MEMORY,
+        "-kernel", CACHE / "vmlinuz", "-initrd", CACHE / "initrd",
+        "-append", "root=/dev/vda rw console=ttyS0 panic=10 systemd.show_status=false",
+        # What the host writes is for this run alone; a reboot inside keeps it.
+        *disk("root.ext4", "root", "snapshot=on,cache=unsafe,discard=unmap"),
+        *disk("payload.ext4", "payload", "readonly=on"),
+        "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
+        "-chardev", f"file,id=console,path={console_log()}", "-serial", "chardev:console",
+        "-chardev", "stdio,id=report,signal=off", "-device", "virtio-serial-pci",
+        "-device", f"virtserialport,chardev=report,name={REPORT_PORT}",
+    ]
+
+
+def console_log():
+    return CACHE / "console.log"
+
+
+def run(deadline):
+    """Runs all checks, and returns how many passed, failed and were skipped.
+
+    Raises Failure if the machine ended, or the time was up, before the report did.
+    """
+    console_log().unlink(missing_ok=True)
+    with phase("boot the host and run its checks"), open(CACHE / "qemu.log", "wb") as log:
+        machine = subprocess.Popen(
+            command(),
+            # An end of file would disconnect the port, at which whoever writes to it inside waits for ever.
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            # QEMU keeps there what the host writes, which no tmpfs should hold.
+            env=dict(os.environ, TMPDIR=str(CACHE)),
+        )
+        try:
+            return follow(machine, time.monotonic() + deadline, deadline)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                machine.send_signal(signal.SIGKILL)
+            machine.wait()
+            machine.stdin.close()
+            machine.stdout.close()
+
+
+def follow(machine, until, deadline):
+    """Shows the report line by line until its last."""
+    selector = selectors.DefaultSelector()
+    selector.register(machine.stdout, selectors.EVENT_READ)
+    pending = b""
+    while True:
+        if not selector.select(max(0, until - time.monotonic())):
+            raise Failure(f"the checks did not end within {deadline} s")
+        data = os.read(machine.stdout.fileno(), 1 << 16)
+        if not data:
+            raise Failure(f"the host ended before its checks did (QEMU exited with {machine.wait()})")
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace").rstrip("\r")
+            if end := END.match(text):
+                return tuple(int(number) for number in end.groups())
+            print(text, flush=True)
+
+
+def tail(path, lines=60):
+    """The end of a log, for a failure."""
+    with contextlib.suppress(OSError):
+        text = path.read_text(errors="replace").splitlines()
+        print(f"\n==> the last lines of {path.name}")
+        print("\n".join(text[-lines:]), flush=True)
