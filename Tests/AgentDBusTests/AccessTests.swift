@@ -30,12 +30,16 @@ import Testing
             + text[start..<end]
     }
 
-    /// Runs busctl as a user without rights.
-    private func asNobody(_ world: BusWorld, _ arguments: [String]) async throws -> (succeeded: Bool, said: String) {
+    /// Runs busctl as a user, by default one without rights.
+    private func busctl(
+        _ world: BusWorld,
+        user: String = AccessTests.nobody,
+        _ arguments: [String]
+    ) async throws -> (succeeded: Bool, said: String) {
         let result = try await run(
             .name("setpriv"),
             arguments: Arguments(
-                ["--reuid", Self.nobody, "--clear-groups", "busctl", "--address=\(world.bus.address)"] + arguments
+                ["--reuid", user, "--clear-groups", "busctl", "--address=\(world.bus.address)"] + arguments
             ),
             output: .string(limit: 1 << 20),
             error: .string(limit: 1 << 20)
@@ -58,16 +62,16 @@ import Testing
                 ["call", AgentBus.name, root, AgentInterface.manager, "ListInstances", "a{sv}", "0"],
                 ["call", AgentBus.name, root, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"],
             ] {
-                let (succeeded, said) = try await asNobody(world, arguments)
+                let (succeeded, said) = try await busctl(world, arguments)
                 #expect(!succeeded && said.contains("user 65534 may not do that"), "\(arguments): \(said)")
             }
             // What can be called is no secret, what there is, is one.
-            let (_, xml) = try await asNobody(
-                world,
-                ["call", AgentBus.name, root, "org.freedesktop.DBus.Introspectable", "Introspect"]
-            )
-            #expect(xml.contains("CreateInstance") && !xml.contains("instances"))
-            let (mayOwn, refusal) = try await asNobody(
+            let introspect = ["call", AgentBus.name, root, "org.freedesktop.DBus.Introspectable", "Introspect"]
+            let (_, xml) = try await busctl(world, introspect)
+            #expect(xml.contains("CreateInstance") && !xml.contains("<node name="), "\(xml)")
+            let (_, whole) = try await busctl(world, user: "0", introspect)
+            #expect(whole.contains("<node name="), "\(whole)")
+            let (mayOwn, refusal) = try await busctl(
                 world,
                 ["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "RequestName", "su", AgentBus.name, "3"]
             )
@@ -89,12 +93,12 @@ import Testing
                 let polkit = try await Polkit.start(world.bus, scratch, rule: rule)
                 let web = try await world.makeInstance("web", [("Labels", ["team": "blue"].dbusValue)])
                 let other = try await world.makeInstance("other", [("Labels", ["team": "blue"].dbusValue)])
-                let (refused, why) = try await asNobody(world, stop(other))
+                let (refused, why) = try await busctl(world, stop(other))
                 #expect(!refused && why.contains("io.hypeman.agent1.instance.manage"), "\(why)")
                 let delete = ["call", AgentBus.name, "\(web)", AgentInterface.instance, "Delete", "t", "1"]
-                let (deleted, reason) = try await asNobody(world, delete)
+                let (deleted, reason) = try await busctl(world, delete)
                 #expect(!deleted && reason.contains("io.hypeman.agent1.instance.delete"), "\(reason)")
-                let (stopped, said) = try await asNobody(world, stop(web))
+                let (stopped, said) = try await busctl(world, stop(web))
                 #expect(stopped, "\(said)")
                 #expect(try await world.property("State", of: web) == .string("Stopped"))
                 #expect(try await world.property("State", of: other) == .string("Running"))
@@ -114,7 +118,7 @@ import Testing
                 )
                 try await authority.own(PolkitAuthority.busName)
                 let web = try await world.makeInstance("web", [("Labels", ["team": "blue"].dbusValue)])
-                let (succeeded, said) = try await asNobody(world, ["--allow-interactive-authorization=yes"] + stop(web))
+                let (succeeded, said) = try await busctl(world, ["--allow-interactive-authorization=yes"] + stop(web))
                 #expect(succeeded, "\(said)")
                 let interactive = try #require(asked.withLock { $0.last })
                 #expect(interactive.arguments[1] == .string("io.hypeman.agent1.instance.manage"))
@@ -128,7 +132,7 @@ import Testing
                 )
                 guard case .structure(let subject) = interactive.arguments[0] else { return }
                 #expect(subject.first == .string("system-bus-name"))
-                _ = try await asNobody(world, ["--allow-interactive-authorization=no"] + stop(web))
+                _ = try await busctl(world, ["--allow-interactive-authorization=no"] + stop(web))
                 #expect(asked.withLock { $0.last }?.arguments[3] == .uint32(0))
                 let root = "\(AgentBus.root)"
                 let create = [
@@ -136,7 +140,7 @@ import Testing
                     "mine",
                     "Image", "s", "test", "0",
                 ]
-                _ = try await asNobody(world, create)
+                _ = try await busctl(world, create)
                 let creation = try #require(asked.withLock { $0.last })
                 #expect(creation.arguments[1] == .string("io.hypeman.agent1.instance.create"))
                 #expect([String: String](creation.arguments[2]) == ["name": "mine", "image": AgentWorld.imageName])

@@ -37,7 +37,9 @@ import Testing
         let table = Set(AgentOperation.allCases.compactMap(\.row.command))
         #expect(table.subtracting(commands) == [], "in the table and no command")
         // Other words for what is in the table.
-        let synonyms: Set = ["load", "image ls", "image rm", "system prune"]
+        let synonyms: Set = [
+            "load", "image ls", "image rm", "image pull", "image import", "image load", "image save", "system prune",
+        ]
         #expect(commands.subtracting(table) == synonyms, "commands that the table does not have")
     }
 
