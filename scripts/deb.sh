@@ -2,7 +2,8 @@
 # deb.sh BIN: makes BIN/hypeman_VERSION_ARCH.deb of what `make build` put into BIN.
 #
 # The same sources make the same package: times are that of the last commit (SOURCE_DATE_EPOCH), owners root's, and names
-# in order. VERSION is the agent's, or $DEB_VERSION.
+# in order. VERSION is the agent's, or $DEB_VERSION;
+# $DEB_COMPRESSION is what dpkg-deb knows, by default xz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$1
@@ -54,5 +55,5 @@ install -m 644 packaging/debian/conffiles "$root/DEBIAN/"
 install -m 755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$root/DEBIAN/"
 find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 package=$bin/hypeman_${version}_$architecture.deb
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
+dpkg-deb --root-owner-group "-Z${DEB_COMPRESSION:-xz}" --build "$root" "$package" >/dev/null
 echo "    $package, $(($(stat -c %s "$package") / 1048576)) MiB; depends on $depends"

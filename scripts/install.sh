@@ -57,7 +57,7 @@ trap 'rm -f "$variables"' EXIT
 "$bin/hypeman" --experimental-dump-help | scripts/make-man.py 1 "$root/share/man/man1"
 "$bin/hypeman-agent" --experimental-dump-help | scripts/make-man.py 8 "$root/share/man/man8" "$variables"
 for program in hypeman hypeman-agent; do
-  "$bin/$program" --generate-completion-script bash >"$root/share/bash-completion/completions/$program"
+  "$bin/$program" --generate-completion-script bash | sed '1{/^#!/d}' >"$root/share/bash-completion/completions/$program"
   "$bin/$program" --generate-completion-script zsh >"$root/share/zsh/vendor-completions/_$program"
   "$bin/$program" --generate-completion-script fish >"$root/share/fish/vendor_completions.d/$program.fish"
 done

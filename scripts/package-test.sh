@@ -23,19 +23,22 @@ claim() {
   fi
 }
 
-# This machine's own sources of packages, so that nothing is named here.
+# This machine's own sources of packages and its way to them, so that nothing is named here.
 sources=()
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
   [ -e "$file" ] && sources+=("$file")
 done
+(cd scripts/system-test && python3 -B -c 'import disk; print(disk.apt_options(), end="")') >"$work/apt.conf"
 scripts/step.sh "make a Debian 12 without anything" \
-  mmdebstrap --variant=minbase --quiet bookworm "$work/root" "${sources[@]}"
-mkdir -p "$work/root/packages"
+  mmdebstrap --variant=minbase --quiet --skip=cleanup/apt/lists --aptopt="$work/apt.conf" bookworm "$work/root" \
+  "${sources[@]}"
+cp "$work/apt.conf" "$work/root/etc/apt/apt.conf.d/99test"
+mkdir -p "$work/root/packages" "$work/root/etc/ssl/certs"
 cp "$package" "$work/root/packages/hypeman.deb"
-inside() { chroot "$work/root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
-# apt's downloads go through this machine's settings, as above.
-if compgen -G '/etc/apt/apt.conf.d/*prox*' >/dev/null; then cp /etc/apt/apt.conf.d/*prox* "$work/root/etc/apt/apt.conf.d/"; fi
+cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
 cp /etc/resolv.conf "$work/root/etc/resolv.conf" 2>/dev/null || true
+for device in null zero random urandom; do [ -e "$work/root/dev/$device" ] || cp -a "/dev/$device" "$work/root/dev/"; done
+inside() { chroot "$work/root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
 printf '#!/bin/sh\nexit 101\n' >"$work/root/usr/sbin/policy-rc.d"
 chmod 755 "$work/root/usr/sbin/policy-rc.d"
 
@@ -45,7 +48,7 @@ claim "the programs run without Swift" inside sh -c 'hypeman --version && hypema
 claim "no library is missing" sh -c '! chroot "$1" ldd /usr/bin/hypeman /usr/bin/hypeman-agent /usr/lib/hypeman/hypeman-exec | grep "not found"' sh "$work/root"
 claim "the user is there, with its groups" inside sh -c 'id hypeman && id -nG hypeman | grep -w hypeman-vm && id -nG hypeman | grep -w kvm'
 claim "the agent starts with the host" inside sh -c 'systemctl is-enabled hypeman-agent.service && systemctl is-enabled hypeman-agent.socket'
-claim "its configuration is its own" inside sh -c 'stat -c "%a %U %G" /etc/hypeman/hypeman.env | tee /dev/stderr | grep -x "640 root hypeman"'
+claim "its configuration is its own" inside sh -c 'test "$(stat -c "%a %U %G" /etc/hypeman/hypeman.env)" = "640 root hypeman"'
 claim "the guest's kernel and initrd are there" inside test -s /usr/lib/hypeman/vmlinux -a -s /usr/lib/hypeman/initrd
 claim "the tools that it uses are there" inside sh -c 'for tool in qemu-system-x86_64 dnsmasq iptables-nft-restore nft mkfs.ext4; do command -v $tool || exit 1; done; test -s /usr/share/qemu/qboot.rom'
 claim "its files are as they were packed" sh -c '! chroot "$1" dpkg --verify hypeman | grep .' sh "$work/root"

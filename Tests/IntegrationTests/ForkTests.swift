@@ -66,7 +66,8 @@ import Testing
                 for (trait, values) in found { #expect(Set(values).count == 3, "\(trait): \(values)") }
                 #expect(found["machine id"]?.first == Self.machineID)
                 #expect(found["host name"] == ["box", "one", "two"])
-                for (name, address) in [("box", "10.100.0.2"), ("one", "10.100.0.3"), ("two", "10.100.0.4")] {
+                // The fork that was refused had the address between.
+                for (name, address) in [("box", "10.100.0.2"), ("one", "10.100.0.4"), ("two", "10.100.0.5")] {
                     try await Self.serves(site, "http://\(address)/", name)
                     #expect(try await agent.expect("exec", name, "cat", "/etc/hosts").contains("\(address)\t\(name)."))
                     try await agent.expect("exec", name, "busybox", "ping", "-c", "1", "-W", "5", "10.100.0.1")
@@ -77,14 +78,14 @@ import Testing
                 // One that runs is forked, and a fork's memory is its own.
                 let counted = try await Self.last(agent, "one")
                 try await agent.expect("fork", "--from-running", "one", "three")
-                try await Self.serves(site, "http://10.100.0.5/", "three")
-                try await Self.serves(site, "http://10.100.0.3/", "one")
+                try await Self.serves(site, "http://10.100.0.6/", "three")
+                try await Self.serves(site, "http://10.100.0.4/", "one")
                 #expect(try await Self.last(agent, "three") >= counted)
                 try await agent.expect("standby", "three")
                 await agent.stop(SIGKILL)
                 try await agent.start()
                 try await agent.expect("restore", "three")
-                try await Self.serves(site, "http://10.100.0.5/", "three")
+                try await Self.serves(site, "http://10.100.0.6/", "three")
 
                 // Without memory: the disk of one that is stopped.
                 try await agent.expect("exec", "two", "sh", "-c", "echo kept >/home/file; busybox sync")

@@ -11,4 +11,4 @@ if [ ${#packages[@]} -eq 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 check "${packages[*]##*/} is installed" \
-  apt-get --quiet --yes --no-install-recommends --no-download install "${packages[@]}"
+  apt-get --quiet --yes --no-install-recommends install "${packages[@]}"

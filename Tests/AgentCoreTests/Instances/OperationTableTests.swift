@@ -177,7 +177,6 @@ import Testing
             _ = try await instances.exec("web", request, patience: .zero)
         case .attach:
             let attachment = try await instances.attach("web", AttachInstanceRequest(), patience: .zero)
-            try await attachment.signal(10)
             await attachment.leave()
         case .usage: _ = try await instances.usage("web")
         case .wait:

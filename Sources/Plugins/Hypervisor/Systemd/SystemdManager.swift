@@ -52,6 +52,8 @@ struct SystemdManager: Sendable {
             }
             throw AgentError(.unavailable, "the connection to systemd was lost while it started \(unit)")
         }
+        // A program that ends at once does so before its unit counts as started, which is not systemd's failure.
+        if result == "failed", let state = try await state(of: unit), state.exit != nil { return }
         guard result == "done" else {
             throw AgentError(
                 .unavailable,
@@ -202,11 +204,9 @@ struct UnitState: Sendable, Hashable {
 
     /// How the main process ended; nil if it has not.
     var exit: ProcessExit? {
-        switch exitCode {
-        case 0: nil
+        guard exitCode != 0 else { return nil }
+        if result == "oom-kill" { return .outOfMemory }
         // CLD_EXITED.
-        case 1: .code(Int(exitStatus))
-        default: result == "oom-kill" ? .outOfMemory : .signal(Int(exitStatus))
-        }
+        return exitCode == 1 ? .code(Int(exitStatus)) : .signal(Int(exitStatus))
     }
 }

@@ -111,8 +111,8 @@ final class SystemdProcess: SupervisedProcess {
         }
     }
 
-    /// Whether the kernel may have sent that signal for want of memory, which systemd knows for sure at the end alone.
+    /// Whether it may have ended for want of memory, which systemd knows for sure when nothing of the unit is left.
     private func mayBeOutOfMemory(_ exit: ProcessExit) -> Bool {
-        exit == .signal(Int(SIGKILL)) && !wasKilled.withLock { $0 }
+        exit != .code(0) && !wasKilled.withLock { $0 }
     }
 }
