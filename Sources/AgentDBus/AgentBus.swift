@@ -52,9 +52,9 @@ public struct AgentBus: Service {
             authorizer: AgentAuthorizer(directory: directory, logger: logger),
             logger: logger
         )
-        let operations = OperationRegistry(connection: connection, logger: logger)
-        let streams = CallerStreams(connection: connection, logger: logger)
         let published = PublishedObjects(connection: connection, directory: directory, images: images)
+        let operations = OperationRegistry(connection: connection, published: published, logger: logger)
+        let streams = CallerStreams(connection: connection, logger: logger)
         let manager = ManagerObject(
             instances: instances,
             images: images,

@@ -32,6 +32,7 @@ actor OperationRegistry {
     private static let keptResults = 256
 
     private let connection: Connection
+    private let published: PublishedObjects
     private let logger: Logger
     private var number: UInt32 = 0
     private var running: [UInt32: OneShot<Outcome>] = [:]
@@ -44,8 +45,9 @@ actor OperationRegistry {
         table.add("Total") { $0.total }
     }
 
-    init(connection: Connection, logger: Logger) {
+    init(connection: Connection, published: PublishedObjects, logger: Logger) {
         self.connection = connection
+        self.published = published
         self.logger = logger
     }
 
@@ -76,7 +78,7 @@ actor OperationRegistry {
             at: AgentBus.root,
             [.uint32(id), .objectPath(path)]
         )
-        let connection = connection
+        let (connection, published) = (connection, published)
         Task {
             var outcome = Outcome.succeeded
             do {
@@ -91,6 +93,8 @@ actor OperationRegistry {
                 }
                 outcome = .failed(error.dbusError)
             }
+            // Who learns of an operation's end finds in the properties what it did.
+            await published.show(at: target)
             await finish(id, outcome, end)
         }
         return path

@@ -72,6 +72,15 @@ actor PublishedObjects {
         }
     }
 
+    /// Shows what an operation was for as it is.
+    func show(at path: ObjectPath) async {
+        if let id = path.element(below: "instances").flatMap(InstanceID.init(rawValue:)) {
+            await show(id)
+        } else if let image = images.list().first(where: { .image($0.name) == path }) {
+            await show(imageNamed: image.name)
+        }
+    }
+
     private static func change<Subject: Sendable>(
         _ shown: inout Shown<Subject>?,
         to subject: Subject?,
