@@ -76,7 +76,7 @@ actor PublishedObjects {
     func show(at path: ObjectPath) async {
         if let id = path.element(below: "instances").flatMap(InstanceID.init(rawValue:)) {
             await show(id)
-        } else if let image = images.list().first(where: { .image($0.name) == path }) {
+        } else if let image = images.list().first(where: { ObjectPath.image($0.name) == path }) {
             await show(imageNamed: image.name)
         }
     }
