@@ -3,7 +3,7 @@ import Foundation
 import SystemPackage
 import Testing
 
-/// Hosts and requests that the network cannot do with: said clearly, and nothing half made.
+/// Hosts that the network cannot do with: said clearly, and nothing half made.
 @Suite(.serialized) struct NetworkRefusalTests {
     /// A host that is not fit for the network.
     struct UnfitHost: CustomTestStringConvertible, Sendable {
@@ -13,6 +13,8 @@ import Testing
         var variables: [String: String] = [:]
         /// A program that it lacks.
         var lacks: String?
+        /// What `serve` ends with.
+        var code: Int32 = 1
         /// What has to be said, by `serve` as by `check`: what is wrong, with its name, and what to do.
         let says: [String]
 
@@ -74,11 +76,13 @@ import Testing
             UnfitHost(
                 testDescription: "a subnet without hosts",
                 variables: ["SUBNET_CIDR": "10.100.0.0/31"],
+                code: 78,
                 says: ["SUBNET_CIDR='10.100.0.0/31'"]
             ),
             UnfitHost(
                 testDescription: "a gateway outside the subnet",
                 variables: ["SUBNET_GATEWAY": "10.101.0.1"],
+                code: 78,
                 says: ["SUBNET_GATEWAY='10.101.0.1'", "10.100.0.0/16"]
             ),
         ]
@@ -92,7 +96,8 @@ import Testing
             let said = try await PrivateAgent.refusedStart(
                 variables,
                 namespace: site.host.name,
-                without: unfit.lacks
+                without: unfit.lacks,
+                code: unfit.code
             )
             for words in unfit.says {
                 #expect(said.start.contains(words), "serve: \(said.start)")
@@ -101,54 +106,6 @@ import Testing
             #expect(!said.start.contains("AgentError("), "for people, and no Swift value: \(said.start)")
             let after = try await site.state()
             #expect(after == before)
-        }
-    }
-
-    @Test func whatCannotBeConnectedIsRefusedAndLeavesNothing() async throws {
-        try await NetworkSite.with { site async throws in
-            // Room for one instance beside the gateway.
-            let variables = ["NETWORK": "bridge", "DNS_SERVER": "192.0.2.2", "SUBNET_CIDR": "10.100.0.0/30"]
-            try await PrivateAgent.with(variables, namespace: site.host.name) { agent async throws in
-                let tar = agent.scratch.appending("busybox.tar")
-                try await TestImages.tar(try await TestImages.busyboxTree(in: agent.scratch), to: tar)
-                try await agent.expect("import", tar.string, "busybox:1")
-                func run(_ name: String, _ options: String...) -> [String] {
-                    ["run", "-d", "--name", name, "--memory", "128MB"] + options + ["busybox:1", "sleep", "1000"]
-                }
-                func refuse(_ name: String, _ options: String..., saying words: [String]) async throws {
-                    let (host, files) = (try await site.state(), try agent.leftFiles())
-                    let outcome = try await agent.hypeman(
-                        ["run", "-d", "--name", name] + options + ["busybox:1", "sleep", "1000"]
-                    )
-                    #expect(outcome.code != 0)
-                    for word in words { #expect(outcome.errors.contains(word), "\(outcome)") }
-                    #expect(try await !agent.expect("ps", "-a").contains(name))
-                    #expect(try agent.leftFiles() == files)
-                    let after = try await site.state()
-                    #expect(after == host)
-                }
-
-                // A program of the host has the port.
-                let ready = agent.scratch.appending("listening").string
-                let listen =
-                    "import socket, sys, time; s = socket.create_server(('', 8080)); open(sys.argv[1], 'w').close(); time.sleep(300)"
-                let server = Task { try await site.host.run("timeout", "300", "python3", "-c", listen, ready) }
-                defer { server.cancel() }
-                while !FileManager.default.fileExists(atPath: ready) { try await Task.sleep(for: .milliseconds(20)) }
-                try await refuse("taken", "-p", "8080:80", saying: ["8080/tcp", "another program"])
-
-                try await agent.expect(run("one", "-p", "8081:80"))
-                try await refuse("two", "-p", "8081:81", saying: ["8081/tcp", "'one'"])
-                try await refuse("two", "-p", "8082:80", saying: ["10.100.0.0/30", "SUBNET_CIDR"])
-                try await refuse("two", "--bandwidth-up", "1bps", saying: ["1bps"])
-                try await refuse("two", "--network", "none", "-p", "8082:80", saying: ["need a network"])
-                // It needs no address.
-                try await agent.expect(run("alone", "--network", "none"))
-                #expect(try await agent.expect("exec", "alone", "ls", "/sys/class/net") == "lo")
-                try await agent.expect("rm", "-f", "one")
-                try await agent.expect(run("two", "-p", "8081:80"))
-                #expect(try await agent.expect("inspect", "two").contains("10.100.0.2"))
-            }
         }
     }
 }

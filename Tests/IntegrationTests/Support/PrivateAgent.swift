@@ -106,10 +106,7 @@ final class PrivateAgent {
         let log = try #require(FileHandle(forWritingAtPath: path))
         log.seekToEndOfFile()
         let process = Process()
-        let configuration = scratch.appending("hypeman.env").string
-        if !FileManager.default.fileExists(atPath: configuration) {
-            #expect(FileManager.default.createFile(atPath: configuration, contents: nil))
-        }
+        makeConfiguration()
         if isActivated {
             try FileManager.default.createDirectory(
                 atPath: scratch.appending("run").string,
@@ -158,12 +155,14 @@ final class PrivateAgent {
     ///   - variables: As for ``with(_:namespace:user:_:)``.
     ///   - namespace: Where.
     ///   - program: One in /usr/sbin that this host is to be without.
+    ///   - code: What `serve` ends with: 78 for a configuration that is wrong wherever it is.
     /// - Returns: What they print.
     /// - Throws: ``ToolFailure``.
     static func refusedStart(
         _ variables: [String: String],
         namespace: String,
-        without program: String? = nil
+        without program: String? = nil,
+        code: Int32 = 1
     ) async throws -> (start: String, check: String) {
         try await Scratch.with { scratch in
             let agent = PrivateAgent(scratch, variables, namespace, nil, false)
@@ -172,11 +171,19 @@ final class PrivateAgent {
                 try await tool("cp", ["--archive", "/usr/sbin", scratch.appending("sbin").string])
                 try FileManager.default.removeItem(atPath: scratch.appending("sbin").appending(program).string)
             }
+            agent.makeConfiguration()
             // Looked at first: it must not matter that an agent has tried.
             let check = try await agent.agentTool(["check"], accepting: 1)
-            let start = try await agent.agentTool(["serve"], accepting: 1)
+            let start = try await agent.agentTool(["serve"], accepting: code)
             return (start, check)
         }
+    }
+
+    /// An empty configuration file, if the test has written none.
+    private func makeConfiguration() {
+        let path = scratch.appending("hypeman.env").string
+        guard !FileManager.default.fileExists(atPath: path) else { return }
+        #expect(FileManager.default.createFile(atPath: path, contents: nil))
     }
 
     /// systemd-socket-activate(1) with the agent: it passes nothing of the environment on that is not named.
