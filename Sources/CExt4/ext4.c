@@ -105,6 +105,8 @@ long ext4_allocate_blocks(ext4_volume *volume, uint32_t number, uint64_t size) {
     uint64_t blocks = (size + fs->blocksize - 1) / fs->blocksize;
     if (blocks > 0) {
         if (blocks > ext2fs_free_blocks_count(fs->super)) return EXT2_ET_BLOCK_ALLOC_FAIL;
+        // libext2fs looks for a range past the end rather than at the front again.
+        if (volume->goal + blocks > ext2fs_blocks_count(fs->super)) volume->goal = fs->super->s_first_data_block;
         long error =
             ext2fs_fallocate(fs, EXT2_FALLOCATE_FORCE_INIT, number, NULL, volume->goal, 0, blocks);
         if (error) return error;
