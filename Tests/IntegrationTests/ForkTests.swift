@@ -5,10 +5,14 @@ import Testing
 
 /// Forks of real VMs, on the bridge: each goes on where the other was, and is another one.
 @Suite(.serialized) struct ForkTests {
-    /// Has an id of its own, counts in its memory alone, and serves its name.
+    /// Has an id of its own, counts in its memory alone, and serves its name: a page that is written beside and
+    /// renamed, as a server reads the length of a file before it reads the file.
     private static let program = """
         echo \(machineID) >/etc/machine-id; busybox httpd -p 80 -h /srv; n=0
-        while sleep 0.1; do n=$((n+1)); echo $n; cat /proc/sys/kernel/hostname >/srv/index.html; done
+        while sleep 0.1; do
+            n=$((n+1)); echo $n
+            cat /proc/sys/kernel/hostname >/srv/next; busybox mv /srv/next /srv/index.html
+        done
         """
     private static let machineID = "0123456789abcdef0123456789abcdef"
 
