@@ -1,6 +1,8 @@
 import AgentCore
+import AgentDBus
 import AgentHTTP
 import AgentStore
+import Foundation
 import HypervisorPlugin
 import Logging
 import NetworkPlugin
@@ -76,6 +78,10 @@ enum AgentGraph {
                 bind((any ResourceOperations).self) { (it: ResourcesService) in it }
                 bind((any EventOperations).self) { (it: EventsService) in it }
                 provide(AgentHTTPServer.init)
+            }
+            ProviderSet("dbus") {
+                provide(DBusConfiguration.init(agent:))
+                provide(AgentBus.init)
             }
             root
         }
@@ -203,6 +209,13 @@ extension HTTPConfiguration {
             jwtSecret: agent.jwtSecret,
             tls: tls
         )
+    }
+}
+
+extension DBusConfiguration {
+    /// The bus's address comes from the process's environment, as for every program on it.
+    init(agent: AgentConfiguration) throws {
+        try self.init(agent.bus, environment: ProcessInfo.processInfo.environment)
     }
 }
 
