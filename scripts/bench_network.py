@@ -205,7 +205,7 @@ def by_hand_machine(agent, name, namespace):
     sockets = agent.work / "hand-network"
     sockets.mkdir()
     runtime = next(word for word in words if "qmp.sock" in word).split("path=")[1].split("/qmp.sock")[0]
-    words = [re.sub(r"ifname=[^,]+", "ifname=hand0", word.replace(runtime, str(sockets))) for word in words if word != "-S"]
+    words = [re.sub(r'"ifname":"[^"]+"', '"ifname":"hand0"', word.replace(runtime, str(sockets))) for word in words if word != "-S"]
     namespace.run("ip", "tuntap", "add", "hand0", "mode", "tap", "vnet_hdr")
     namespace.run("ip", "address", "add", "10.100.0.1/16", "dev", "hand0")
     namespace.run("ip", "link", "set", "hand0", "up")
