@@ -57,7 +57,7 @@ extension InstanceController {
         await observe(.guestIdentified)
         logger.info("the guest was told who it is", metadata: ["former": "\(former.instance)"])
         // After a restart of the agent nobody else does.
-        if instance.desired == .running { await giveUpStandby() }
+        if instance.desired == .running, let standby = instance.standby { await outlive(standby) }
     }
 
     /// Waits until the guest knows who it is, if it doesn't yet.

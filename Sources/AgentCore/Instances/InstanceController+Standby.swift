@@ -158,7 +158,14 @@ extension InstanceController {
             await undoRestore(failure)
             throw error is CancellationError ? error : failure
         }
-        await giveUpStandby(standby)
+        guard await outlive(standby) else {
+            throw AgentError(
+                .unavailable,
+                code: "vmm_died",
+                "the VMM of instance '\(instance.name)' ended by itself as soon as its memory was taken up; the memory is "
+                    + "still on disk, and can be taken up again"
+            )
+        }
     }
 
     /// Its guest's address is in its memory: another one would leave it without a network, and nobody would say why.
@@ -260,7 +267,8 @@ extension InstanceController {
 
     // MARK: What is on disk
 
-    /// Whether the saved memory of a machine that was taken up, and is gone, is still good: its disk was not written to.
+    /// Whether the saved memory of a machine that was taken up, and is gone, is still good: its program has not come to its
+    /// end, and its disk was not written to.
     ///
     /// Called before the end of the machine is applied, which then leads to Standby or to Stopped.
     func settleStandby() async {
@@ -268,22 +276,34 @@ extension InstanceController {
         do {
             let manifest = try await context.snapshots.manifest(of: standby.snapshot)
             let former = DiskStates(overlay: manifest.overlay, volumes: manifest.volumes ?? [])
-            if try await diskStates() == former { return }
+            if try await diskStates() == former, instance.exit == nil { return }
         } catch {
             logger.error("saved memory not readable", metadata: ["error": "\(error)"])
         }
-        await giveUpStandby(standby)
+        await giveUpStandby()
     }
 
-    /// Standby becomes Stopped.
+    /// The memory on disk is of no use any more; Standby becomes Stopped.
     func giveUpStandby() async {
-        if let standby = instance.standby { await giveUpStandby(standby) }
+        guard let standby = instance.standby else { return }
+        await forget(standby, by: .standbyForgotten)
     }
 
-    /// The memory on disk is of no use any more.
-    func giveUpStandby(_ standby: InstanceStandby) async {
-        await observe(.standbyForgotten)
-        await remove(standby.snapshot)
+    /// The memory on disk is of no use any more, since its machine runs on.
+    ///
+    /// - Returns: Whether it does: if it is gone, its end has decided on the memory.
+    @discardableResult
+    func outlive(_ standby: InstanceStandby) async -> Bool {
+        if let record = instance.machine { await forget(standby, by: .standbyOutlived(record)) }
+        return instance.standby != standby
+    }
+
+    /// Also for a caller that was cancelled: what is removed must not be what the instance is thought to have.
+    private func forget(_ standby: InstanceStandby, by transition: InstanceTransition) async {
+        await Task {
+            await observe(transition)
+            if instance.standby != standby { await remove(standby.snapshot) }
+        }.value
     }
 
     /// One that cannot be removed now is at the agent's next start.

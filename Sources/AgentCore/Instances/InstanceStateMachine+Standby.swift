@@ -48,6 +48,10 @@ extension InstanceStateMachine {
             guard instance.state == .standby, instance.desired == .running else { return }
             instance.desired = .standby
         case .standbyForgotten: forgetStandby(at: time)
+        case .standbyOutlived(let record):
+            // Of one that is gone its end has decided, and kept the memory if it was still good.
+            guard instance.machine == record else { return }
+            instance.standby = nil
         default: break
         }
     }
@@ -76,11 +80,15 @@ extension InstanceStateMachine {
         instance.guestFeatures = memory.guestFeatures
     }
 
-    /// In Standby it is the end of the run.
+    /// In Standby it is the end of the run, and of one whose VMM is gone, and would be in Standby, it is the reason.
     private mutating func forgetStandby(at time: Date) {
+        guard instance.standby != nil else { return }
         instance.standby = nil
+        guard instance.state == .standby || instance.state == .shutdown else { return }
+        instance.exit =
+            instance.exit
+            ?? InstanceExit(reason: .stopped, message: "it was stopped in standby; its memory was given up")
         guard instance.state == .standby else { return }
-        instance.exit = InstanceExit(reason: .stopped, message: "it was stopped in standby; its memory was given up")
         instance.state = .stopped
         instance.stoppedAt = time
         instance.formerIdentity = nil

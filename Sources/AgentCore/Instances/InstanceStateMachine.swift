@@ -44,8 +44,10 @@ public enum InstanceTransition: Sendable, Hashable {
     case restored(MachineRecord, MachineDescription)
     /// The restore did not get as far as a VMM, and what it made is gone again.
     case restoreFailed(String)
-    /// Its saved memory does not go with its disks any more, since it runs on or was given up.
+    /// Its saved memory was given up, or does not go with its disks any more.
     case standbyForgotten
+    /// This machine, which took its saved memory up, runs on from it: the memory is history.
+    case standbyOutlived(MachineRecord)
     /// It is to have another size.
     case resizeRequested(MachineSize)
     /// Its machine has this size, whatever was asked for.
@@ -128,7 +130,7 @@ public struct InstanceStateMachine: Sendable, Hashable {
             guard instance.state == .paused else { return }
             instance.state = .running
         case .pauseRequested, .resumeRequested, .saved, .broughtBack, .forked, .restoreRequested, .restored,
-            .restoreFailed, .standbyForgotten:
+            .restoreFailed, .standbyForgotten, .standbyOutlived:
             try applyStandby(transition, at: time)
         case .resizeRequested(let size): try requestResize(to: size)
         case .resized(let size): resized(to: size)

@@ -138,7 +138,7 @@ extension InstanceController {
             if let standby = instance.standby {
                 await observe(.resumed)
                 // A guest that is still to be told who it is may not come to that.
-                if instance.formerIdentity == nil { await giveUpStandby(standby) }
+                if instance.formerIdentity == nil { await outlive(standby) }
                 await noteStandstill(.restored)
             } else if stoodStill {
                 await noteStandstill(.paused)

@@ -95,7 +95,9 @@ struct HostCheck {
         var findings: [HostFinding] = []
         var isFound = false
         do {
-            let found = try await CloudHypervisorDriver.information(.init(agent: configuration))
+            let found = try await CloudHypervisorDriver.information(
+                CloudHypervisorConfiguration(agent: configuration, kind: SupervisorKind(configuration.supervisor))
+            )
             isFound = true
             let others = found.otherVersions.isEmpty ? "" : "; also \(found.otherVersions.joined(separator: ", "))"
             findings.append(

@@ -35,7 +35,7 @@ enum AgentGraph {
                 provide(ImagesConfiguration.init(agent:))
                 provide(VolumesConfiguration.init(agent:))
                 provide(StorageConfiguration.init(agent:directory:))
-                provide(CloudHypervisorConfiguration.init(agent:))
+                provide({ (agent: AgentConfiguration) in CloudHypervisorConfiguration(agent: agent, kind: kind) })
                 provide(QEMUConfiguration.init(agent:))
                 provide({ (agent: AgentConfiguration) in HTTPConfiguration(agent: agent, socket: socket) })
                 provide(ResourcesConfiguration.init(agent:))
@@ -167,11 +167,17 @@ extension QEMUConfiguration {
 }
 
 extension CloudHypervisorConfiguration {
-    init(agent: AgentConfiguration) {
+    init(agent: AgentConfiguration, kind: SupervisorKind) {
+        // A unit has nothing in its data directory but what it may open.
+        let directories: [FilePath] =
+            switch kind {
+            case .systemd: [agent.dataDirectory]
+            case .child: ["snapshots", "volumes"].map { agent.dataDirectory.appending($0) }
+            }
         self.init(
             executables: agent.cloudHypervisors,
             accelerator: agent.accelerator,
-            writableDirectories: ["snapshots", "volumes"].map { agent.dataDirectory.appending($0) }
+            writableDirectories: directories
         )
     }
 }

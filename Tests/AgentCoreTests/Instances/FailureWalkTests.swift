@@ -3,8 +3,8 @@ import AgentTestSupport
 import GuestProtocol
 import Testing
 
-/// Every call that an operation makes of a port fails once, and is the last one of the agent's life once, and of the
-/// instance's.
+/// Every call that an operation makes of a port fails once, and is the last one of the agent's life once, of the VMM's, and
+/// of the instance's.
 @Suite(.timeLimit(.minutes(5))) struct FailureWalkTests {
     private static let broken = AgentError(.unavailable, code: "injected", "it was told to fail")
 
@@ -56,6 +56,30 @@ import Testing
                 #expect(world.network.attached[before.id] == nil, "\(point)")
                 #expect(world.disks.overlaySize(of: before.id) == nil, "\(point)")
                 try await operation.checkLeftovers(&world, "the instance was deleted at \(point)")
+            }
+        }
+    }
+
+    @Test(arguments: WalkedOperation.allCases)
+    func aVMMThatDiesAtACallIsNoticed(_ operation: WalkedOperation) async throws {
+        let points = try await operation.points()
+        let firstInstruction = points.firstIndex { $0.name == "hypervisor.resume" } ?? points.count
+        for (index, point) in points.enumerated() {
+            // No time passes: nothing stands between a VMM's end and that of its instance's run.
+            try await AgentWorld.with(time: TimeSource(now: { Fixtures.time }, clock: ManualClock())) { world in
+                let before = try await operation.prepare(world)
+                let host = world.host
+                world.calls.listen(for: point, .run { for id in host.running { host.killVMM(of: id) } })
+                _ = await outcome { try await operation.perform(world.instances) }
+                // A call that comes after the operation's end may not have come yet.
+                world.calls.listen()
+                let ends = try await world.ends()
+                for end in ends where !host.running.contains(end.id) { try operation.checkEnd(end, "\(point)") }
+                let web = try #require(ends.first { $0.id == before.id }, "\(point)")
+                if operation.keepsMemory(upTo: index < firstInstruction) {
+                    #expect(web.state == .standby || web.state == .running, "\(point): its memory was on disk")
+                }
+                try await operation.checkUse(world, "the VMM died at \(point)")
             }
         }
     }

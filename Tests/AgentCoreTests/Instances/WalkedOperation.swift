@@ -94,6 +94,28 @@ enum WalkedOperation: String, CaseIterable, Sendable {
         try await checkUse(world, what)
     }
 
+    /// Whether the memory of `web` is on disk and stays there: until its guest runs, in a restore.
+    func keepsMemory(upTo beforeItRuns: Bool) -> Bool {
+        switch self {
+        case .snapshotInStandby, .forkStandby: true
+        case .restore: beforeItRuns
+        default: false
+        }
+    }
+
+    /// An instance whose VMM has died is Stopped with the reason, or has its memory on disk.
+    func checkEnd(_ end: Instance, _ what: String) throws {
+        guard end.state == .stopped else {
+            #expect(end.state == .standby && end.exit == nil, "\(what): \(end.name) is \(end.state)")
+            return
+        }
+        let exit = try #require(end.exit, "\(what): \(end.name) has no reason")
+        #expect([.machineDied, .startFailed, .stopped].contains(exit.reason), "\(what): \(exit)")
+        if exit.reason == .machineDied {
+            #expect(end.stateError?.contains("signal 9") == true, "\(what): \(end.stateError ?? "nil")")
+        }
+    }
+
     /// Who had a memory has it still.
     private func checkMemory(_ world: AgentWorld, _ before: Instance, _ what: String) async throws {
         // What was reported on the way may still have to be seen.
@@ -174,7 +196,7 @@ enum WalkedOperation: String, CaseIterable, Sendable {
     }
 
     /// Whatever state they are in, they can be stopped, started, and deleted.
-    private func checkUse(_ world: AgentWorld, _ what: String) async throws {
+    func checkUse(_ world: AgentWorld, _ what: String) async throws {
         let instances = world.instances
         for instance in instances.list() {
             let name = instance.name.rawValue
@@ -192,17 +214,24 @@ enum WalkedOperation: String, CaseIterable, Sendable {
 }
 
 extension AgentWorld {
-    /// Waits until an instance is in a state that nothing takes it out of by itself.
-    func rest(of id: InstanceID) async throws -> Instance {
-        for await instance in directory.changes(of: id) {
-            switch instance.state {
-            case .running where instance.formerIdentity == nil && instance.desired == .running: return instance
-            case .paused where instance.desired == .paused: return instance
-            case .standby where instance.desired == .standby: return instance
-            case .stopped where instance.desired == .stopped: return instance
-            default: continue
+    /// Waits until every instance is at rest and says of its VMM what is true of it.
+    ///
+    /// - Returns: The instances; one that is deleted meanwhile, as a fork that came to nothing is, is not among them.
+    func ends() async throws -> [Instance] {
+        var ends: [Instance] = []
+        for instance in instances.list() {
+            for await now in directory.changes(of: instance.id)
+            where now.isAtRest && (now.machine != nil) == host.running.contains(now.id) {
+                ends.append(now)
+                break
             }
         }
+        return ends
+    }
+
+    /// Waits until an instance is in a state that nothing takes it out of by itself.
+    func rest(of id: InstanceID) async throws -> Instance {
+        for await instance in directory.changes(of: id) where instance.isAtRest { return instance }
         throw ConformanceFailure("instance \(id) was deleted")
     }
 
@@ -220,6 +249,19 @@ extension AgentWorld {
             }
             defer { group.cancelAll() }
             return try await group.next() ?? false
+        }
+    }
+}
+
+extension Instance {
+    /// Whether nothing takes it out of its state by itself.
+    fileprivate var isAtRest: Bool {
+        switch state {
+        case .running: formerIdentity == nil && desired == .running
+        case .paused: desired == .paused
+        case .standby: desired == .standby
+        case .stopped: desired == .stopped
+        default: false
         }
     }
 }
