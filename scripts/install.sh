@@ -35,16 +35,11 @@ put systemd/hypeman.sysctl "$root/lib/sysctl.d/60-hypeman.conf"
 put systemd/hypeman.rules "$destination/usr/share/polkit-1/rules.d/60-hypeman.rules"
 put systemd/hypeman.networkmanager "$destination/usr/lib/NetworkManager/conf.d/60-hypeman.conf"
 put systemd/hypeman.network "$destination/usr/lib/systemd/network/10-hypeman.network"
-# What belongs to the bus, where this tree has it.
-for file in systemd/*.policy; do
-  [ ! -e "$file" ] || put "$file" "$destination/usr/share/polkit-1/actions/$(basename "$file")"
-done
-for file in systemd/io.hypeman.*.conf dbus/io.hypeman.*.conf; do
-  [ ! -e "$file" ] || put "$file" "$destination/usr/share/dbus-1/system.d/$(basename "$file")"
-done
-for file in dbus/*.xml; do
-  [ ! -e "$file" ] || put "$file" "$destination/usr/share/dbus-1/interfaces/$(basename "$file")"
-done
+# The message bus: who may do what, the contract, and how a call starts the agent. The bus looks in /usr alone, too.
+put systemd/io.hypeman.agent1.policy "$destination/usr/share/polkit-1/actions/io.hypeman.agent1.policy"
+put systemd/io.hypeman.Agent1.conf "$destination/usr/share/dbus-1/system.d/io.hypeman.Agent1.conf"
+for file in dbus/*.xml; do put "$file" "$destination/usr/share/dbus-1/interfaces/$(basename "$file")"; done
+put dbus/io.hypeman.Agent1.service "$destination/usr/share/dbus-1/system-services/io.hypeman.Agent1.service"
 
 install -d -m 750 "$destination/etc/hypeman" "$destination/etc/hypeman/docker"
 [ -e "$destination/etc/hypeman/hypeman.env" ] || put systemd/hypeman.env "$destination/etc/hypeman/hypeman.env" 640

@@ -51,6 +51,10 @@ claim "the agent starts with the host" inside sh -c 'systemctl is-enabled hypema
 claim "its configuration is its own" inside sh -c 'test "$(stat -c "%a %U %G" /etc/hypeman/hypeman.env)" = "640 root hypeman"'
 claim "the guest's kernel and initrd are there" inside test -s /usr/lib/hypeman/vmlinux -a -s /usr/lib/hypeman/initrd
 claim "the tools that it uses are there" inside sh -c 'for tool in qemu-system-x86_64 dnsmasq iptables-nft-restore nft mkfs.ext4; do command -v $tool || exit 1; done; test -s /usr/share/qemu/qboot.rom'
+claim "the bus finds policy, contract and service" inside sh -c 'cd /usr/share/dbus-1 && test -s system.d/io.hypeman.Agent1.conf -a -s system-services/io.hypeman.Agent1.service && test "$(ls interfaces/io.hypeman.Agent1.*.xml | wc -l)" = 8'
+claim "a call would start the agent" inside sh -c 'test "$(readlink /etc/systemd/system/dbus-io.hypeman.Agent1.service)" = /lib/systemd/system/hypeman-agent.service'
+claim "the bus takes the policy" inside sh -c 'mkdir -p /run/dbus && dbus-daemon --system --fork --print-pid >/run/dbus/test && dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListActivatableNames | grep io.hypeman.Agent1; status=$?; kill "$(cat /run/dbus/test)"; exit $status'
+claim "polkit finds the actions" inside test -s /usr/share/polkit-1/actions/io.hypeman.agent1.policy
 claim "its files are as they were packed" sh -c '! chroot "$1" dpkg --verify hypeman | grep .' sh "$work/root"
 claim "completions are there" inside test -s /usr/share/bash-completion/completions/hypeman -a -s /usr/share/zsh/vendor-completions/_hypeman -a -s /usr/share/fish/vendor_completions.d/hypeman.fish
 

@@ -15,6 +15,7 @@ public struct AgentBus: Service {
     private let configuration: DBusConfiguration
     private let instances: InstancesService
     private let images: ImagesService
+    private let volumes: VolumesService
     private let directory: InstanceDirectory
     private let network: any NetworkBackend
     private let hypervisors: [HypervisorName]
@@ -24,6 +25,7 @@ public struct AgentBus: Service {
         configuration: DBusConfiguration,
         instances: InstancesService,
         images: ImagesService,
+        volumes: VolumesService,
         directory: InstanceDirectory,
         network: any NetworkBackend,
         drivers: [any HypervisorDriver],
@@ -32,6 +34,7 @@ public struct AgentBus: Service {
         self.configuration = configuration
         self.instances = instances
         self.images = images
+        self.volumes = volumes
         self.directory = directory
         self.network = network
         self.hypervisors = drivers.map(\.name)
@@ -49,39 +52,49 @@ public struct AgentBus: Service {
         }
         let connection = Connection(
             address: address,
-            authorizer: AgentAuthorizer(directory: directory, logger: logger),
+            authorizer: AgentAuthorizer(
+                directory: directory,
+                instances: instances,
+                volumes: volumes,
+                logger: logger
+            ),
             logger: logger
         )
-        let published = PublishedObjects(connection: connection, directory: directory, images: images)
+        let published = PublishedObjects(
+            connection: connection,
+            directory: directory,
+            instances: instances,
+            images: images,
+            volumes: volumes
+        )
         let operations = OperationRegistry(connection: connection, published: published, logger: logger)
         let streams = CallerStreams(connection: connection, logger: logger)
         let manager = ManagerObject(
             instances: instances,
             images: images,
+            volumes: volumes,
+            network: network,
             published: published,
             operations: operations,
             hypervisors: hypervisors,
-            hasNetwork: network.network != nil,
             logger: logger
         )
         await connection.export([manager.interface], at: Self.root, isObjectManager: true)
-        if let network = network.network {
-            await connection.export([NetworkObject.interface(network)], at: .network(network.id))
+        if let shown = network.network {
+            await connection.export([NetworkObject.interface(shown, of: network)], at: .network(shown.id))
         }
         try await connection.own(Self.name)
-        let methods: @Sendable (InstanceID) -> [Interface.Member] = { [instances] id in
-            InstanceMethods(id: id, instances: instances, operations: operations, streams: streams).members
-        }
+        let methods = methods(published, operations, streams)
         let isShown = OneShot<Void>()
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await published.follow(instanceMethods: methods) { isShown.fulfil(()) } }
+                group.addTask { await published.follow(methods) { isShown.fulfil(()) } }
                 group.addTask {
                     // Who finds the name finds everything.
                     guard (try? await isShown.wait()) != nil else { return }
                     await connection.run(
                         retryAfter: .milliseconds(100) ... .seconds(30),
-                        failureLevel: configuration.isRequired ? .warning : .debug,
+                        failureLevel: configuration.isRequired ? .warning : .info,
                         onOpen: onOpen
                     )
                 }
@@ -89,6 +102,33 @@ public struct AgentBus: Service {
             }
         }
         await streams.endAll()
+    }
+
+    private func methods(
+        _ published: PublishedObjects,
+        _ operations: OperationRegistry,
+        _ streams: CallerStreams
+    ) -> ObjectMethods {
+        let (instances, images, volumes) = (instances, images, volumes)
+        return ObjectMethods(
+            instance: { id in
+                InstanceMethods(
+                    id: id,
+                    instances: instances,
+                    volumes: volumes,
+                    published: published,
+                    operations: operations,
+                    streams: streams
+                ).members
+            },
+            image: { ImageMethods(name: $0, images: images, published: published, streams: streams).members },
+            volume: { id in
+                VolumeMethods(id: id, volumes: volumes, published: published, operations: operations).members
+            },
+            snapshot: { id in
+                SnapshotMethods(id: id, instances: instances, published: published, operations: operations).members
+            }
+        )
     }
 }
 
@@ -100,6 +140,8 @@ extension ObjectPath {
     static func instance(_ id: InstanceID) -> ObjectPath { below("instances", id.rawValue) }
     /// Of a name, with whatever it contains.
     static func image(_ name: String) -> ObjectPath { below("images", name) }
+    static func volume(_ id: VolumeID) -> ObjectPath { below("volumes", id.rawValue) }
+    static func snapshot(_ id: SnapshotID) -> ObjectPath { below("snapshots", id.rawValue) }
     static func network(_ id: String) -> ObjectPath { below("networks", id) }
     /// The element is not escaped: the contract is a plain number.
     static func operation(_ number: UInt32) -> ObjectPath { path("\(AgentBus.root)/operations/\(number)") }
@@ -110,6 +152,13 @@ extension ObjectPath {
         guard AgentBus.root.appending(escaped: kind).isAncestor(of: self) else { return nil }
         return lastElement
     }
+
+    /// The instance that this is the path of, whether or not there is one.
+    var instance: InstanceID? { element(below: "instances").flatMap(InstanceID.init(rawValue:)) }
+    /// The volume that this is the path of, whether or not there is one.
+    var volume: VolumeID? { element(below: "volumes").flatMap(VolumeID.init(rawValue:)) }
+    /// The snapshot that this is the path of, whether or not there is one.
+    var snapshot: SnapshotID? { element(below: "snapshots").flatMap(SnapshotID.init(rawValue:)) }
 }
 
 /// A path that is written here and so is one.
@@ -123,6 +172,8 @@ enum AgentInterface {
     static let manager = name("Manager")
     static let instance = name("Instance")
     static let image = name("Image")
+    static let volume = name("Volume")
+    static let snapshot = name("Snapshot")
     static let network = name("Network")
     static let operation = name("Operation")
     static let process = name("Process")

@@ -16,20 +16,6 @@ import Testing
 @Suite(.serialized) struct AccessTests {
     private static let nobody = "65534"
 
-    /// The installed policy, in place of the open one of private buses.
-    private static func policy() throws -> String {
-        let text = try String(contentsOfFile: "systemd/io.hypeman.Agent1.conf", encoding: .utf8)
-        let start = try #require(text.range(of: "<busconfig>")?.upperBound)
-        let end = try #require(text.range(of: "</busconfig>")?.lowerBound)
-        // As the system's bus has it before any service's file.
-        return "<policy context=\"default\"><deny own=\"*\"/><deny send_type=\"method_call\"/>"
-            + "<allow send_destination=\"org.freedesktop.DBus\"/></policy>"
-            + "<policy user=\"root\"><allow own=\"*\"/><allow send_type=\"method_call\"/></policy>"
-            + "<policy user=\"polkitd\"><allow own=\"org.freedesktop.PolicyKit1\"/></policy>"
-            + "<policy context=\"default\"><allow send_destination=\"org.freedesktop.PolicyKit1\"/></policy>"
-            + text[start..<end]
-    }
-
     /// Runs busctl as a user, by default one without rights.
     private func busctl(
         _ world: BusWorld,
@@ -54,7 +40,7 @@ import Testing
     }
 
     @Test func withoutPolkitOthersMayDoNothing() async throws {
-        try await BusWorld.with(policy: try Self.policy()) { world async throws in
+        try await BusWorld.with(policy: try BusWorld.installedPolicy()) { world async throws in
             let instance = try await world.makeInstance("web")
             let root = "\(AgentBus.root)"
             for arguments in [
@@ -81,7 +67,7 @@ import Testing
     }
 
     @Test func aRuleOfPolkitAllowsOneThingWithOneInstance() async throws {
-        try await BusWorld.with(policy: try Self.policy()) { world async throws in
+        try await BusWorld.with(policy: try BusWorld.installedPolicy()) { world async throws in
             try await Scratch.with { scratch async throws in
                 let rule = """
                     polkit.addRule(function(action, subject) {
@@ -109,11 +95,16 @@ import Testing
 
     /// A double of polkit's that remembers what it was asked; its interface is held against the real one's elsewhere.
     @Test func polkitIsToldWhoAndWhatAndWhetherSomebodyMayBeAsked() async throws {
-        try await BusWorld.with(policy: try Self.policy()) { world async throws in
+        try await BusWorld.with(policy: try BusWorld.installedPolicy()) { world async throws in
             let asked = Mutex<[Call]>([])
             try await world.withClient { authority async throws in
                 await authority.export(
-                    [StubAuthority.interface { call in asked.withLock { $0.append(call) } }],
+                    [
+                        StubAuthority.interface { call in
+                            asked.withLock { $0.append(call) }
+                            return true
+                        }
+                    ],
                     at: StubAuthority.path
                 )
                 try await authority.own(PolkitAuthority.busName)
@@ -148,6 +139,66 @@ import Testing
         }
     }
 
+    @Test func whatMovesContentsIsMoreThanOneQuestion() async throws {
+        try await BusWorld.with(policy: try BusWorld.installedPolicy()) { world async throws in
+            let asked = Mutex<[Call]>([])
+            let refused = Mutex<String>("")
+            /// The actions and some of the details that a call is asked about.
+            func questions(_ arguments: [String]) async throws -> (succeeded: Bool, [String]) {
+                asked.withLock { $0 = [] }
+                let (succeeded, _) = try await busctl(world, ["call", AgentBus.name] + arguments)
+                let all = asked.withLock { $0 }.map { call in
+                    let details = [String: String](call.arguments[2]) ?? [:]
+                    let action = (String(call.arguments[1]) ?? "").split(separator: ".").suffix(2)
+                    return "\(action.joined(separator: ".")) \(details["name"] ?? "-") \(details["volume_name"] ?? "-")"
+                }
+                return (succeeded, all)
+            }
+            try await world.withClient { authority async throws in
+                await authority.export(
+                    [
+                        StubAuthority.interface { call in
+                            asked.withLock { $0.append(call) }
+                            return call.arguments[1] != .string("io.hypeman.agent1.\(refused.withLock { $0 })")
+                        }
+                    ],
+                    at: StubAuthority.path
+                )
+                try await authority.own(PolkitAuthority.busName)
+                let web = try await world.makeInstance("web")
+                let volume = try await world.makeVolume("data")
+                let fork = [
+                    "\(web)", AgentInterface.instance, "Fork", "sa{sv}t", "copy", "1", "FromRunning", "b", "true", "1",
+                ]
+                let attach = [
+                    "\(web)", AgentInterface.instance, "AttachVolume", "osa{sv}t", "\(volume)", "/data", "0", "1",
+                ]
+                let create = [
+                    "\(AgentBus.root)", AgentInterface.manager, "CreateInstance", "a{sv}t", "3", "Name", "s", "mine",
+                    "Image", "s", "test", "Volumes", "a(ssbt)", "1", "data", "/data", "true", "0", "1",
+                ]
+                for (arguments, expected) in [
+                    (fork, ["instance.fork web -", "instance.create copy -"]),
+                    (attach, ["volume.attach web data", "instance.manage web -"]),
+                    (create, ["instance.create mine -", "volume.attach mine data"]),
+                ] {
+                    // Each of them is enough to refuse it.
+                    for (number, question) in expected.enumerated() {
+                        refused.withLock { $0 = String(question.prefix { $0 != " " }) }
+                        let (succeeded, all) = try await questions(arguments)
+                        #expect(!succeeded && all == Array(expected[...number]), "\(arguments): \(all)")
+                    }
+                    refused.withLock { $0 = "" }
+                    let (succeeded, all) = try await questions(arguments)
+                    #expect(all == expected)
+                    // Another instance has it by then.
+                    #expect(succeeded == (arguments != create), "\(arguments)")
+                }
+                #expect(world.world.instances.list().map(\.name.rawValue).sorted() == ["copy", "web"])
+            }
+        }
+    }
+
     @Test func theDoubleIsAsTheRealPolkitIs() async throws {
         try await PrivateBus.with { bus async throws in
             try await Scratch.with { scratch async throws in
@@ -167,7 +218,7 @@ import Testing
     }
 }
 
-/// Says yes to everything.
+/// Says yes to what a test wants allowed.
 private enum StubAuthority {
     static let path = AgentDBus.path("/org/freedesktop/PolicyKit1/Authority")
 
@@ -181,10 +232,9 @@ private enum StubAuthority {
         static let dbusSignature = "(bba{ss})"
         let dbusValue: Value
         init?(_ value: Value) { dbusValue = value }
-        static let yes = Value.structure([.boolean(true), .boolean(false), [String: String]().dbusValue])
     }
 
-    static func interface(_ note: @escaping @Sendable (Call) -> Void) -> Interface {
+    static func interface(_ allows: @escaping @Sendable (Call) -> Bool) -> Interface {
         Interface(
             "org.freedesktop.PolicyKit1.Authority",
             [
@@ -193,9 +243,11 @@ private enum StubAuthority {
                     ["subject", "action_id", "details", "flags", "cancellation_id"],
                     returns: ["result"]
                 ) { (call: Call, _: Subject, _: String, _: [String: String], _: UInt32, _: String) in
-                    note(call)
-                    guard let yes = Decision(Decision.yes) else { throw DBusError.standard(.failed, "no decision") }
-                    return yes
+                    let decision = Decision(
+                        .structure([.boolean(allows(call)), .boolean(false), [String: String]().dbusValue])
+                    )
+                    guard let decision else { throw DBusError.standard(.failed, "no decision") }
+                    return decision
                 }
             ]
         )

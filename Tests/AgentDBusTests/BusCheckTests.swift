@@ -64,6 +64,7 @@ import Testing
                 configuration: DBusConfiguration(address: nil, isRequired: false),
                 instances: world.instances,
                 images: world.images,
+                volumes: world.volumes,
                 directory: world.directory,
                 network: world.network,
                 drivers: [world.hypervisor],

@@ -31,6 +31,56 @@ import Testing
         }
     }
 
+    @Test func everyValueHasTheTypeThatIsWritten() async throws {
+        try await BusWorld.with { world async throws in
+            // Of instances and volumes one whose lists are empty, and one whose lists are not.
+            for name in ["data-1", "data-2"] { _ = try await world.makeVolume(name) }
+            let mount = Value.structure([.string("data-1"), .string("/data"), .boolean(false), .uint64(0)])
+            let full: [(String, Value)] = [
+                ("Volumes", .array(element: "(ssbt)", [mount])), ("Labels", ["a": "b"].dbusValue),
+                ("Command", ["x"].dbusValue), ("Entrypoint", ["y"].dbusValue),
+                ("Ports", .array(element: "(qqs)", [.structure([.uint16(8080), .uint16(80), .string("tcp")])])),
+            ]
+            _ = try await world.makeInstance("full", full)
+            _ = try await world.makeInstance("empty")
+            var written: [String: String] = [:]
+            for (name, interface) in try await interfaces(world) {
+                for member in interface.members where member.hasPrefix("property ") {
+                    let words = member.split(separator: " ").map(String.init)
+                    written["\(name).\(words[2])"] = words[1]
+                }
+            }
+            var found: Set<String> = []
+            func check(_ interface: String, _ values: [String: Variant]) {
+                for (name, variant) in values {
+                    found.insert("\(interface).\(name)")
+                    #expect(variant.value.signature == written["\(interface).\(name)"], "\(interface).\(name)")
+                }
+            }
+            let all = try await world.client.call(
+                "GetManagedObjects",
+                of: "org.freedesktop.DBus.ObjectManager",
+                at: AgentBus.root,
+                AgentBus.name
+            )
+            let objects = all.first.flatMap { [ObjectPath: [String: [String: Variant]]]($0) } ?? [:]
+            for (name, values) in objects.values.flatMap({ $0 }) { check(name, values) }
+            let root = try await world.client.call(
+                "GetAll",
+                of: "org.freedesktop.DBus.Properties",
+                at: AgentBus.root,
+                AgentBus.name,
+                [.string(AgentInterface.manager)]
+            )
+            check(AgentInterface.manager, root.first.flatMap { [String: Variant]($0) } ?? [:])
+            // What an operation and a command show was read while they were there.
+            let gone = written.keys.filter {
+                $0.hasPrefix(AgentInterface.operation) || $0.hasPrefix(AgentInterface.process)
+            }
+            #expect(Set(written.keys).subtracting(found).subtracting(gone) == [])
+        }
+    }
+
     @Test func everyMemberIsInTheTableAndTheOtherWayRound() async throws {
         try await BusWorld.with { world async throws in
             var members: Set<String> = []
@@ -114,8 +164,11 @@ import Testing
         guard case .objectPath(let command)? = reply.last, case .objectPath(let operation)? = pull.last else {
             throw ToolFailure(description: "\(reply) \(pull)")
         }
+        let volume = try await world.makeVolume("data")
+        let snapshot = try await world.object("Instance", "CreateSnapshot", at: instance, .properties([]), .uint64(1))
         let paths = [
-            AgentBus.root, instance, .image(AgentWorld.imageName), .network(Network.defaultID), operation, command,
+            AgentBus.root, instance, .image(AgentWorld.imageName), volume, snapshot, .network(Network.defaultID),
+            operation, command,
         ]
         var found: [String: Published] = [:]
         for path in paths {

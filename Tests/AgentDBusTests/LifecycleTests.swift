@@ -137,6 +137,34 @@ import Testing
         }
     }
 
+    @Test func otherClientsDriveItToo() async throws {
+        try await BusWorld.with { world async throws in
+            let made = try await world.bus.gdbus(
+                "call",
+                "--dest",
+                AgentBus.name,
+                "--object-path",
+                "\(AgentBus.root)",
+                "--method",
+                "\(AgentInterface.manager).CreateInstance",
+                "{'Name': <'from-gdbus'>, 'Image': <'test'>, 'Labels': <{'made-by': 'gdbus'}>}",
+                "1"
+            )
+            #expect(made.hasPrefix("(objectpath '/io/hypeman/Agent1/instances/"), "\(made)")
+            let said = try await tool(
+                "env",
+                [
+                    "DBUS_SYSTEM_BUS_ADDRESS=\(world.bus.address)", "/usr/bin/python3", "-B",
+                    "Examples/DBusClient/client.py", "test", "hello", "world",
+                ]
+            )
+            let lines = said.split(separator: "\n").map(String.init)
+            #expect(lines.prefix(3) == ["from-python Running False", "hello world", "ended with 0"], "\(said)")
+            #expect(lines.last == "Stopped", "\(said)")
+            #expect(world.world.instances.list().map(\.name.rawValue) == ["from-gdbus"])
+        }
+    }
+
     @Test func operationsEndWithTheirErrors() async throws {
         try await BusWorld.with { world async throws in
             let instance = try await world.makeInstance("web")
@@ -223,6 +251,35 @@ import Testing
                 try await world.call("Manager", "GetImage", .string("test"))
             }
             #expect(kind(of: gone) == .notFound)
+        }
+    }
+
+    @Test func imagesThatNobodyUsesArePruned() async throws {
+        try await BusWorld.with { world async throws in
+            func prune(_ options: [(String, Value)]) async throws -> [Value] {
+                try await world.call("Manager", "PruneImages", .properties(options))
+            }
+            let none = [[String]().dbusValue, .uint64(0)]
+            let image = [[AgentWorld.imageName].dbusValue, .uint64(4 << 20)]
+            #expect(try await prune([]) == none)
+            #expect(try await prune([("All", .boolean(true)), ("CreatedBeforeUSec", .uint64(1))]) == none)
+            #expect(try await prune([("All", .boolean(true)), ("Labels", ["a": "b"].dbusValue)]) == none)
+            #expect(try await prune([("All", .boolean(true)), ("DryRun", .boolean(true))]) == image)
+            _ = try await world.object("Manager", "GetImage", .string("test"))
+            #expect(try await prune([("All", .boolean(true))]) == image)
+            #expect(try await world.refusal("Manager", "GetImage", .string("test")).kind == .notFound)
+            let odd = try await world.refusal("Manager", "PruneImages", .properties([("Everything", .boolean(true))]))
+            #expect(odd.kind == .invalidArgument, "\(odd)")
+        }
+    }
+
+    @Test func networksAreListed() async throws {
+        try await BusWorld.with { world async throws in
+            let path = ObjectPath.network(Network.defaultID)
+            guard case .array(_, let entries)? = try await world.call("Manager", "ListNetworks").first else { return }
+            #expect(entries.compactMap { ListEntry($0)?.path } == [path])
+            let mtu = try await world.client.property("MTU", of: AgentInterface.network, at: path, AgentBus.name)
+            #expect(mtu == .uint32(1500))
         }
     }
 

@@ -158,6 +158,74 @@ import Testing
         }
     }
 
+    @Test func theConsoleArrivesAndEndsWithTheRun() async throws {
+        var behaviour = GuestBehaviour()
+        behaviour.console = "one\ntwo\n"
+        try await BusWorld.with(behaviour: behaviour) { world async throws in
+            let instance = try await world.makeInstance("web")
+            func console(_ options: [(String, Value)]) async throws -> CallerEnd {
+                let reply = try await world.call("Instance", "OpenConsole", at: instance, .properties(options))
+                return try CallerEnd(reply.first)
+            }
+            let whole = try await console([])
+            #expect(try await whole.read(8) == "one\ntwo\n")
+            let last = try await console([("Tail", .uint64(1))])
+            #expect(try await last.read(4) == "two\n")
+            let leaving = try await console([])
+            try await leaving.close()
+            try await world.call("Instance", "Stop", at: instance, .uint64(0), .uint64(1))
+            #expect(try await whole.readToEnd() == Data())
+            #expect(try await last.readToEnd() == Data())
+            let odd = try await world.refusal("Instance", "OpenConsole", at: instance, .properties([("X", .byte(1))]))
+            #expect(odd.kind == .invalidArgument, "\(odd)")
+        }
+    }
+
+    @Test func attachingIsTheProgramsOwnStreamsAndLeavingLeavesIt() async throws {
+        var behaviour = GuestBehaviour()
+        behaviour.input = .echoed
+        try await BusWorld.with(behaviour: behaviour) { world async throws in
+            let instance = try await world.makeInstance("web", [("OpenStdin", .boolean(true))])
+            func attach(by caller: Connection? = nil) async throws -> (CallerEnd, CallerEnd, ObjectPath) {
+                let reply = try await world.call("Instance", "OpenAttach", at: instance, .properties([]), by: caller)
+                guard reply.count == 4, case .objectPath(let process) = reply[3] else {
+                    throw ToolFailure(description: "\(reply)")
+                }
+                return (try CallerEnd(reply[0]), try CallerEnd(reply[1]), process)
+            }
+            let (input, output, process) = try await attach()
+            try await input.write(Data("hello\n".utf8))
+            #expect(try await output.read(6) == "hello\n")
+            // Neither who closes its input nor who vanishes ends the program's.
+            try await input.close()
+            let end = try await world.withClient { other async throws in
+                let (input, output, _) = try await attach(by: other)
+                try await input.write(Data("again\n".utf8))
+                #expect(try await output.read(6) == "again\n")
+                return output
+            }
+            #expect(try await end.readToEnd() == Data())
+            let (third, heard, _) = try await attach()
+            try await third.write(Data("still\n".utf8))
+            #expect(try await heard.read(6) == "still\n")
+            try await world.call("Process", "Signal", at: process, .int32(15))
+            #expect(try await world.call("Process", "Wait", at: process).prefix(2) == [.int32(143), .int32(15)])
+
+            let plain = try await world.makeInstance("plain")
+            let refusal = try await world.refusal("Instance", "OpenAttach", at: plain, .properties([]))
+            #expect(refusal.kind == .notSupported && refusal.text.contains("not_attachable"), "\(refusal)")
+        }
+    }
+
+    @Test func anImageGoesOutAsAFile() async throws {
+        try await BusWorld.with { world async throws in
+            let reply = try await world.call("Image", "OpenArchive", at: .image(AgentWorld.imageName))
+            let archive = try await CallerEnd(reply.first).readToEnd()
+            #expect(String(decoding: archive, as: UTF8.self).hasPrefix(AgentWorld.imageName))
+            #expect(reply.last == .uint64(UInt64(archive.count)))
+        }
+    }
+
     @Test func aStoppedInstanceRunsNoCommand() async throws {
         try await BusWorld.with { world async throws in
             let instance = try await world.makeInstance("web")

@@ -72,8 +72,9 @@ import Testing
             }
             #expect(error?.is(.noReply) == true)
             bus.signal(SIGCONT)
-            // The late answer is nobody's.
-            #expect(try await client.lamp("Switch", [.boolean(true)]) == [.boolean(true)])
+            // The late answer is nobody's. Which of the two calls the lamp takes first is not said.
+            _ = try await client.lamp("Switch", [.boolean(true)])
+            #expect(try await client.lamp("Switch", [.boolean(false)]) == [.boolean(true)])
         }
     }
 

@@ -32,6 +32,15 @@ import Testing
         #expect(BusAddress(text) == nil)
     }
 
+    @Test func anEmptyArrayHasItsType() {
+        #expect([String]().dbusValue == .array(element: "s", []))
+        #expect([[UInt8]]().dbusValue.signature == "aay")
+        #expect([Variant]().dbusValue.signature == "av")
+        #expect([UInt8]().dbusValue == .bytes([]))
+        #expect([String](.bytes([])) == nil && [UInt8](.bytes([])) == [])
+        #expect([String](.array(element: "s", [])) == [])
+    }
+
     /// libdbus would abort the process.
     @Test(arguments: [
         [Value.string("a\0b")], [.signature("z")], [.signature("a")], [.array(element: "ss", [])],

@@ -69,6 +69,27 @@ case ${STAGE:-} in
     expect "entries have a priority" 6 sh -c 'journalctl --quiet --output=json HYPEMAN_INSTANCE=box | jq -r .PRIORITY | sort -u | grep 6'
     check "its name service is a unit" systemctl is-active hypeman-dnsmasq@vmbr0.service
 
+    bus() { busctl --no-pager "$@"; }
+    object=/io/hypeman/Agent1/instances/$id
+    expect "the instance is an object on the system's bus" 's "Running"' \
+      bus get-property io.hypeman.Agent1 "$object" io.hypeman.Agent1.Instance State
+    expect "whose service is this unit" hypeman-agent.service \
+      sh -c 'busctl --no-pager status io.hypeman.Agent1 | sed -n "s/^Unit=//p"'
+    contains "an instance is made over the bus" "oo " sh -c 'busctl --no-pager call io.hypeman.Agent1 /io/hypeman/Agent1 \
+      io.hypeman.Agent1.Manager CreateInstance "a{sv}t" 5 Name s over-bus Image s busybox:1 Command as 2 sleep 1000 \
+      Memory t 134217728 VCPUs u 1 1'
+    check "and removed" hypeman rm -f over-bus
+    nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
+    attempt nobody busctl --no-pager --allow-interactive-authorization=no call io.hypeman.Agent1 "$object" \
+      io.hypeman.Agent1.Instance Stop tt 0 1
+    contains "an ordinary user may not do that over the bus" "io.hypeman.agent1.instance.manage" echo "$output"
+    printf '%s\n' 'polkit.addRule(function (action, subject) {' \
+      'if (action.id === "io.hypeman.agent1.instance.read" && subject.user === "nobody" && action.lookup("name") === "box")' \
+      'return polkit.Result.YES; });' >/etc/polkit-1/rules.d/50-box.rules
+    check "but sees what a rule lets it see" eventually 10 nobody busctl --no-pager --allow-interactive-authorization=no \
+      get-property io.hypeman.Agent1 "$object" io.hypeman.Agent1.Instance State
+    rm /etc/polkit-1/rules.d/50-box.rules
+
     check "the agent's user cannot start another unit" not as_agent systemctl --no-ask-password start systemd-timesyncd.service
     check "nor stop one" not as_agent systemctl --no-ask-password stop dbus.service
     check "nor run a command as root" not as_agent systemd-run --no-ask-password --quiet --wait true

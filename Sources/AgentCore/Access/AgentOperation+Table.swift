@@ -30,8 +30,16 @@ extension AgentOperation {
         case .followImageProgress:
             .init("GET /images/{name}/progress", "pull", .image(.read), errors: Self.missing)
         case .saveImage:
-            .init("GET /images/{name}/archive", "save", .image(.read), errors: Self.missing.union([.storageFull]))
-        case .pruneImages: .init("POST /images/prune", "image prune", .image(.delete))
+            .init(
+                "GET /images/{name}/archive",
+                "save",
+                .image(.read),
+                ["Image.OpenArchive"],
+                .imageRead,
+                Self.missing.union([.invalidState, .quotaExceeded, .storageFull])
+            )
+        case .pruneImages:
+            .init("POST /images/prune", "image prune", .image(.delete), ["Manager.PruneImages"], .imageDelete)
         case .deleteImage:
             .init(
                 "DELETE /images/{name}",
@@ -61,16 +69,16 @@ extension AgentOperation {
                 .instance(.write),
                 ["Manager.CreateInstance"],
                 .instanceCreate,
-                Self.start.union([.quotaExceeded])
+                Self.start
             )
         case .updateInstance:
             .init(
                 "PATCH /instances/{id}",
                 "update",
                 .instance(.write),
-                ["Instance.SetRestartPolicy"],
+                ["Instance.SetRestartPolicy", "Instance.Resize"],
                 .instanceManage,
-                Self.change.union([.quotaExceeded])
+                Self.change
             )
         case .deleteInstance:
             .init(
@@ -89,7 +97,14 @@ extension AgentOperation {
         case .restoreInstance: .verb("restore", ["Instance.Restore"], Self.start)
         case .signalInstance: .init(nil, nil, .instance(.write), ["Instance.Kill"], .instanceManage, Self.change)
         case .forkInstance:
-            .init("POST /instances/{id}/fork", "fork", .instance(.write), errors: Self.start.union([.quotaExceeded]))
+            .init(
+                "POST /instances/{id}/fork",
+                "fork",
+                .instance(.write),
+                ["Instance.Fork"],
+                .instanceFork,
+                Self.start
+            )
         case .getInstanceStats:
             .init(
                 "GET /instances/{id}/stats",
@@ -120,63 +135,143 @@ extension AgentOperation {
                 Self.opening
             )
         case .attachToInstance:
-            .init("GET /instances/{id}/attach", "attach", .instance(.write), errors: Self.opening)
-        case .followConsole: .init("GET /instances/{id}/console", "console", .instance(.read), errors: Self.opening)
+            .init(
+                "GET /instances/{id}/attach",
+                "attach",
+                .instance(.write),
+                ["Instance.OpenAttach"],
+                .instanceExec,
+                Self.opening
+            )
+        case .followConsole:
+            .init(
+                "GET /instances/{id}/console",
+                "console",
+                .instance(.read),
+                ["Instance.OpenConsole"],
+                .instanceLogs,
+                Self.opening
+            )
 
         // Snapshots
-        case .listSnapshots: .init("GET /snapshots", "snapshot list", .snapshot(.read))
-        case .getSnapshot: .init("GET /snapshots/{id}", "snapshot get", .snapshot(.read), errors: Self.missing)
+        case .listSnapshots:
+            .init("GET /snapshots", "snapshot list", .snapshot(.read), ["Manager.ListSnapshots"], .snapshotRead)
+        case .getSnapshot:
+            .init(
+                "GET /snapshots/{id}",
+                "snapshot get",
+                .snapshot(.read),
+                ["Manager.GetSnapshot", "Snapshot.*"],
+                .snapshotRead,
+                Self.missing
+            )
         case .createSnapshot:
-            .init("POST /instances/{id}/snapshots", "snapshot create", .snapshot(.write), errors: Self.change)
+            .init(
+                "POST /instances/{id}/snapshots",
+                "snapshot create",
+                .snapshot(.write),
+                ["Instance.CreateSnapshot"],
+                .snapshotWrite,
+                Self.change.union([.alreadyExists])
+            )
         case .restoreSnapshot:
             .init(
                 "POST /instances/{id}/snapshots/{snapshotId}/restore",
                 "snapshot restore",
                 .instance(.write),
-                errors: Self.start
+                ["Snapshot.Restore"],
+                .instanceManage,
+                Self.start
             )
         case .forkSnapshot:
             .init(
                 "POST /snapshots/{id}/fork",
                 "snapshot fork",
                 .instance(.write),
-                errors: Self.start.union([.quotaExceeded])
+                ["Snapshot.Fork"],
+                .instanceFork,
+                Self.start
             )
         case .deleteSnapshot:
-            .init("DELETE /snapshots/{id}", "snapshot delete", .snapshot(.delete), errors: Self.missing.union([.busy]))
+            .init(
+                "DELETE /snapshots/{id}",
+                "snapshot delete",
+                .snapshot(.delete),
+                ["Snapshot.Delete"],
+                .snapshotDelete,
+                Self.missing.union([.busy])
+            )
 
         // Volumes
-        case .listVolumes: .init("GET /volumes", "volume ls", .volume(.read))
-        case .getVolume: .init("GET /volumes/{id}", "volume inspect", .volume(.read), errors: Self.missing)
-        case .createVolume: .init("POST /volumes", "volume create", .volume(.write), errors: Self.newVolume)
+        case .listVolumes:
+            .init("GET /volumes", "volume ls", .volume(.read), ["Manager.ListVolumes"], .volumeRead)
+        case .getVolume:
+            .init(
+                "GET /volumes/{id}",
+                "volume inspect",
+                .volume(.read),
+                ["Manager.GetVolume", "Volume.*"],
+                .volumeRead,
+                Self.missing
+            )
+        case .createVolume:
+            .init(
+                "POST /volumes",
+                "volume create",
+                .volume(.write),
+                ["Manager.CreateVolume"],
+                .volumeWrite,
+                Self.newVolume
+            )
         case .importVolume:
-            .init("POST /volumes/from-archive", "volume create", .volume(.write), errors: Self.newVolume)
+            .init(
+                "POST /volumes/from-archive",
+                "volume create",
+                .volume(.write),
+                ["Manager.ImportVolume"],
+                .volumeWrite,
+                Self.newVolume
+            )
         case .growVolume:
             .init(
                 "PATCH /volumes/{id}",
                 "volume grow",
                 .volume(.write),
-                errors: Self.missing.union([.invalidState, .quotaExceeded, .storageFull, .timeout])
+                ["Volume.Grow"],
+                .volumeWrite,
+                Self.missing.union([.invalidState, .quotaExceeded, .storageFull, .timeout])
             )
         case .deleteVolume:
-            .init("DELETE /volumes/{id}", "volume rm", .volume(.delete), errors: Self.missing.union([.invalidState]))
+            .init(
+                "DELETE /volumes/{id}",
+                "volume rm",
+                .volume(.delete),
+                ["Volume.Delete"],
+                .volumeDelete,
+                Self.missing.union([.invalidState])
+            )
         case .attachVolume:
             .init(
                 "POST /instances/{id}/volumes/{volumeId}",
                 "volume attach",
                 .instance(.write),
-                errors: Self.change.union([.alreadyExists, .quotaExceeded])
+                ["Instance.AttachVolume"],
+                .volumeAttach,
+                Self.change.union([.alreadyExists])
             )
         case .detachVolume:
             .init(
                 "DELETE /instances/{id}/volumes/{volumeId}",
                 "volume detach",
                 .instance(.write),
-                errors: Self.change
+                ["Instance.DetachVolume"],
+                .instanceManage,
+                Self.change
             )
 
         // What D-Bus alone has objects for
-        case .getNetwork: .init(nil, nil, .instance(.read), ["Network.*"], .networkRead)
+        case .getNetwork:
+            .init(nil, nil, .instance(.read), ["Network.*", "Manager.ListNetworks"], .networkRead)
         case .getOperation: .init(nil, nil, .instance(.read), ["Operation.*"], .instanceRead)
         case .waitForOperation:
             .init(
@@ -212,7 +307,9 @@ extension AgentOperation {
     /// A reference that names nothing, or too much.
     private static let missing: Set<AgentError.Kind> = [.notFound, .ambiguous]
     /// What changes an instance.
-    private static let change = missing.union([.invalidState, .notSupported, .storageFull, .timeout, .busy])
+    private static let change = missing.union([
+        .invalidState, .notSupported, .quotaExceeded, .storageFull, .timeout, .busy,
+    ])
     /// What starts a VMM.
     private static let start = change.union([.alreadyExists, .versionMismatch])
     /// What gives a caller a stream.

@@ -10,9 +10,19 @@ public enum PolkitAction: String, Sendable, CaseIterable {
     case instanceManage = "instance.manage"
     case instanceExec = "instance.exec"
     case instanceDelete = "instance.delete"
+    /// What is in an instance or a snapshot becomes another's; that it may be made is asked besides.
+    case instanceFork = "instance.fork"
     case imageRead = "image.read"
     case imageWrite = "image.write"
     case imageDelete = "image.delete"
+    case snapshotRead = "snapshot.read"
+    case snapshotWrite = "snapshot.write"
+    case snapshotDelete = "snapshot.delete"
+    case volumeRead = "volume.read"
+    case volumeWrite = "volume.write"
+    case volumeDelete = "volume.delete"
+    /// What is on a volume becomes an instance's; that this may be changed, or made, is asked besides.
+    case volumeAttach = "volume.attach"
     case networkRead = "network.read"
     case systemRead = "system.read"
 

@@ -12,15 +12,20 @@ extension InstancesService {
     /// - Parameters:
     ///   - reference: The source.
     ///   - request: What is asked for.
+    ///   - onAccepted: Is called once the new instance is stored, before anything is made on the host.
     /// - Returns: The new instance in its target state; one that is started from its disk is Initializing, or beyond.
     /// - Throws: `invalidState` if the source is in no state for it, or Running and the request does not allow that;
     ///   `invalidArgument` `invalid_target_state`; `notSupported` `guest_too_old`, `disk_not_forkable` or
     ///   `snapshot_not_supported`; `invalidState` `volumes_not_forkable` if the source writes to a volume; what ``create(_:)`` says of a name, a port or an address; what ``restore(_:)`` and
     ///   ``start(_:_:)`` say. Nothing is left of a fork that failed.
-    public func fork(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {
+    public func fork(
+        _ reference: String,
+        _ request: ForkInstanceRequest,
+        onAccepted: @Sendable (Instance) -> Void
+    ) async throws -> Instance {
         let source = try controller(reference)
         let specification = try forked(await source.instance.specification, request)
-        return try await fork(specification, attributes: ["source": source.id.rawValue]) { new, snapshot in
+        return try await fork(specification, ["source": source.id.rawValue], onAccepted) { new, snapshot in
             let copy = new.id
             let origin = Mutex<ForkOrigin?>(nil)
             try await source.perform(.fork, followsCaller: true) { source in
@@ -39,10 +44,15 @@ extension InstancesService {
     /// - Parameters:
     ///   - reference: The snapshot's id, name, or a prefix of the id.
     ///   - request: What is asked for; nil as the target is the snapshot's own kind.
-    /// - Returns: As ``fork(_:_:)``.
-    /// - Throws: As ``fork(_:_:)``; `notFound`; `ambiguous`; `invalidState` `snapshot_without_instance` if an older release
+    ///   - onAccepted: As of ``fork(_:_:onAccepted:)``.
+    /// - Returns: As ``fork(_:_:onAccepted:)``.
+    /// - Throws: As ``fork(_:_:onAccepted:)``; `notFound`; `ambiguous`; `invalidState` `snapshot_without_instance` if an older release
     ///   made the snapshot and its instance is gone; what ``restore(_:)`` says of a snapshot that does not fit.
-    public func forkSnapshot(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {
+    public func forkSnapshot(
+        _ reference: String,
+        _ request: ForkInstanceRequest,
+        onAccepted: @Sendable (Instance) -> Void
+    ) async throws -> Instance {
         let source = try context.catalog.find(reference)
         let target = try target(of: source, request)
         guard let asked = source.specification ?? context.directory.get(source.instance)?.specification else {
@@ -53,9 +63,19 @@ extension InstancesService {
             )
         }
         let attributes = ["source": source.instance.rawValue, "snapshot": source.id.rawValue]
-        return try await fork(try forked(asked, request), attributes: attributes) { new, snapshot in
+        return try await fork(try forked(asked, request), attributes, onAccepted) { new, snapshot in
             try await new.copy(source, as: target, in: snapshot)
         }
+    }
+
+    /// As ``fork(_:_:onAccepted:)``, for who waits for all of it.
+    public func fork(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {
+        try await fork(reference, request, onAccepted: { _ in })
+    }
+
+    /// As ``forkSnapshot(_:_:onAccepted:)``, for who waits for all of it.
+    public func forkSnapshot(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {
+        try await forkSnapshot(reference, request, onAccepted: { _ in })
     }
 
     private func target(
@@ -103,12 +123,14 @@ extension InstancesService {
 
     private func fork(
         _ specification: InstanceSpecification,
-        attributes: [String: String],
+        _ attributes: [String: String],
+        _ onAccepted: @Sendable (Instance) -> Void,
         from copy: @escaping @Sendable (InstanceController, SnapshotID) async throws -> ForkOrigin
     ) async throws -> Instance {
         let new = Instance(id: .random(), specification: specification, createdAt: context.time.now())
         let disks = HostResource(owner: new.id, kind: .disks, value: "")
         let instance = try await accept(new, attributes: attributes, with: [.recordResource(disks)])
+        onAccepted(instance)
         let controller = adopt(instance)
         do {
             try await controller.perform(.create) { try await $0.begin(from: copy) }

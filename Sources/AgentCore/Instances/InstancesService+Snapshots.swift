@@ -5,10 +5,18 @@ extension InstancesService {
     /// - Throws: `invalidState` if its state does not fit the kind; `alreadyExists` `name_conflict`; `invalidArgument`
     ///   `invalid_tags`; `storageFull`; `notSupported` `snapshot_not_supported`. Nothing is left of one that failed.
     public func createSnapshot(_ reference: String, _ request: CreateSnapshotRequest) async throws -> Snapshot {
+        try await createSnapshot(reference, request, as: .random())
+    }
+
+    /// The same, under an id that its caller has made for it and can name before the snapshot is there.
+    public func createSnapshot(
+        _ reference: String,
+        _ request: CreateSnapshotRequest,
+        as id: SnapshotID
+    ) async throws -> Snapshot {
         let controller = try controller(reference)
         try Tags.validate(request.tags)
         try context.catalog.reserve(request.name)
-        let id = SnapshotID.random()
         do {
             try await controller.perform(.snapshot) { try await $0.snapshot(request, as: id) }
         } catch {
@@ -17,6 +25,9 @@ extension InstancesService {
         }
         return try context.catalog.find(id.rawValue)
     }
+
+    /// Which snapshots are new or gone, once that can be read here.
+    public var snapshotFeed: ChangeFeed<SnapshotID> { context.catalog.feed }
 
     /// All that fit a filter, oldest first, from memory.
     public func snapshots(_ filter: SnapshotFilter = SnapshotFilter()) -> [Snapshot] {

@@ -9,6 +9,8 @@ final class SnapshotCatalog: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Which snapshots are new or gone, once that can be read here.
+    let feed = ChangeFeed<SnapshotID>()
 
     /// Takes up what is stored.
     func restore(_ snapshots: [Snapshot]) {
@@ -65,7 +67,10 @@ final class SnapshotCatalog: Sendable {
     }
 
     /// Shows one that is stored.
-    func add(_ snapshot: Snapshot) { state.withLock { $0.snapshots[snapshot.id] = snapshot } }
+    func add(_ snapshot: Snapshot) {
+        state.withLock { $0.snapshots[snapshot.id] = snapshot }
+        feed.mark(snapshot.id)
+    }
 
     /// Takes one out, with its name.
     func remove(_ snapshot: Snapshot) {
@@ -73,5 +78,6 @@ final class SnapshotCatalog: Sendable {
             guard state.snapshots.removeValue(forKey: snapshot.id) != nil, let name = snapshot.name else { return }
             state.names.remove(name)
         }
+        feed.mark(snapshot.id)
     }
 }

@@ -36,6 +36,8 @@ final class VolumeCatalog: Sendable {
 
     private let state = Mutex(State())
     private let limit: ByteSize?
+    /// Which volumes are new, changed or gone, once that can be read here.
+    let feed = ChangeFeed<VolumeID>()
 
     /// - Parameter limit: Of all sizes together; nil is without.
     init(limit: ByteSize?) { self.limit = limit }
@@ -155,6 +157,7 @@ final class VolumeCatalog: Sendable {
             state.reservations[volume.id] = nil
             state.growth[volume.id] = nil
         }
+        feed.mark(volume.id)
     }
 
     /// Keeps a volume from whoever wants it from now on.
@@ -175,10 +178,14 @@ final class VolumeCatalog: Sendable {
             return nil
         }
         if let failure { throw failure }
+        feed.mark(id)
     }
 
     /// It stays after all.
-    func cancelRemoval(of id: VolumeID) { state.withLock { _ = $0.leaving.remove(id) } }
+    func cancelRemoval(of id: VolumeID) {
+        state.withLock { _ = $0.leaving.remove(id) }
+        feed.mark(id)
+    }
 
     /// Takes out one whose removal had begun, with its name.
     func remove(_ id: VolumeID) {
@@ -222,14 +229,18 @@ final class VolumeCatalog: Sendable {
             return nil
         }
         if let failure { throw failure }
+        for mount in mounts { feed.mark(mount.volume) }
     }
 
     /// Lets an instance have what it has, and nothing else.
     func settle(_ instance: InstanceID, on mounts: [VolumeMount]) {
-        state.withLock { state in
+        let released = state.withLock { state in
             let kept = Set(mounts.map(\.volume))
-            for id in state.users.keys where !kept.contains(id) { state.users[id]?[instance] = nil }
+            return state.users.keys.filter { id in
+                !kept.contains(id) && state.users[id]?.removeValue(forKey: instance) != nil
+            }
         }
+        for id in released { feed.mark(id) }
     }
 
     private static func names(_ attachments: [VolumeAttachment]) -> String {

@@ -12,6 +12,8 @@ public final class VolumesService: Sendable {
     static let maximumSize = ByteSize.gibibytes(16 << 10)
 
     let catalog: VolumeCatalog
+    /// Which volumes are new, changed or gone, once that can be read here.
+    public var feed: ChangeFeed<VolumeID> { catalog.feed }
     private let state: any StateStore
     private let store: any VolumeStore
     private let instances: InstanceDirectory

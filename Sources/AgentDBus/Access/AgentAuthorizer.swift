@@ -5,12 +5,12 @@ import Logging
 
 /// Who may do what: root and the agent's own user everything, others what polkit says.
 struct AgentAuthorizer: CallAuthorizer {
-    let directory: InstanceDirectory
-    let logger: Logger
+    private let questions: PolkitQuestions
+    private let logger: Logger
     private let ownUser = geteuid()
 
-    init(directory: InstanceDirectory, logger: Logger) {
-        self.directory = directory
+    init(directory: InstanceDirectory, instances: InstancesService, volumes: VolumesService, logger: Logger) {
+        questions = PolkitQuestions(directory: directory, instances: instances, volumes: volumes)
         self.logger = logger
     }
 
@@ -49,17 +49,27 @@ struct AgentAuthorizer: CallAuthorizer {
         _ user: UInt32,
         on connection: Connection
     ) async throws {
-        // Settled by the object, which knows its owner.
-        guard let action = operation.row.action else {
+        guard operation.row.action != nil else {
+            // Settled by the object, which knows its owner.
             guard operation == .controlProcess else { throw Self.refusal(user, "\(operation)") }
             return
         }
+        for question in questions.about(operation, call) { try await check(question, call, user, on: connection) }
+    }
+
+    private func check(
+        _ question: PolkitQuestions.Question,
+        _ call: Call,
+        _ user: UInt32,
+        on connection: Connection
+    ) async throws {
+        let action = question.action
         let isAllowed: Bool
         do {
             isAllowed = try await PolkitAuthority(connection: connection).allows(
                 call.sender,
                 action,
-                details: details(call),
+                details: question.details,
                 allowsInteraction: call.allowsInteraction
             )
         } catch let error as DBusError {
@@ -87,45 +97,8 @@ struct AgentAuthorizer: CallAuthorizer {
             [AgentInterface.short(interface).flatMap { AgentOperation.ofDBus($0, member) }].compactMap { $0 }
         case .read(let interface, _), .write(let interface, _):
             [AgentInterface.short(interface).flatMap { AgentOperation.ofDBus($0, "*") }].compactMap { $0 }
-        case .managedObjects: [.listInstances, .listImages, .getNetwork]
-        case .children: [.listInstances, .listImages]
+        case .managedObjects: [.listInstances, .listImages, .listVolumes, .listSnapshots, .getNetwork]
+        case .children: [.listInstances, .listImages, .listVolumes, .listSnapshots]
         }
-    }
-
-    // MARK: What a rule can look at
-
-    /// `instance`, `name`, `image` and `label.NAME` of what a call is about, as far as that is known.
-    func details(_ call: Call) -> [String: String] {
-        if let id = call.path.element(below: "instances").flatMap(InstanceID.init), let found = directory.get(id) {
-            return Self.details(of: found)
-        }
-        if let name = call.path.element(below: "images") { return ["image": name] }
-        switch call.member {
-        case "GetInstance":
-            guard case .string(let reference)? = call.arguments.first, let found = try? directory.find(reference) else {
-                return [:]
-            }
-            return Self.details(of: found)
-        case "CreateInstance":
-            guard let specification = call.arguments.first.flatMap({ [String: Variant]($0) }),
-                let request = try? CreateInstanceRequest(specification)
-            else { return [:] }
-            let labels = request.tags.map { ("label.\($0.key)", $0.value) }
-            return Dictionary(labels) { first, _ in first }
-                .merging(["name": request.name.rawValue, "image": request.image.description]) { _, own in own }
-        case "GetImage", "PullImage":
-            guard case .string(let name)? = call.arguments.first, let reference = try? ImageReference(name) else {
-                return [:]
-            }
-            return ["image": reference.description]
-        default: return [:]
-        }
-    }
-
-    private static func details(of instance: Instance) -> [String: String] {
-        let labels = instance.specification.tags.map { ("label.\($0.key)", $0.value) }
-        return Dictionary(labels) { first, _ in first }.merging([
-            "instance": instance.id.rawValue, "name": instance.name.rawValue, "image": instance.specification.image,
-        ]) { _, own in own }
     }
 }

@@ -1,7 +1,5 @@
 import AgentCore
 import DBus
-import GuestProtocol
-import Logging
 
 /// What can be done with an instance.
 struct InstanceMethods: Sendable {
@@ -9,12 +7,14 @@ struct InstanceMethods: Sendable {
 
     let id: InstanceID
     let instances: InstancesService
+    let volumes: VolumesService
+    let published: PublishedObjects
     let operations: OperationRegistry
     let streams: CallerStreams
 
-    var members: [Interface.Member] { lifecycle + others + opening }
+    var members: [Interface.Member] { lifecycle + copies + volumeMembers + others + opening }
 
-    private var reference: String { id.rawValue }
+    var reference: String { id.rawValue }
 
     // MARK: Lifecycle
 
@@ -22,10 +22,10 @@ struct InstanceMethods: Sendable {
         [
             operation("Start") { _ = try await $0.start($1) },
             .method("Stop", ["timeout_usec", "flags"], returns: ["operation"]) {
-                (_: Call, timeout: UInt64, flags: UInt64) in
+                (call: Call, timeout: UInt64, flags: UInt64) in
                 // Neither a caller's 0 nor its largest number is meant as a time.
                 let limit = Duration.microseconds(Int64(clamping: min(timeout, 86_400_000_000)))
-                return try await begin("stop", flags) { instances, reference in
+                return try await begin("stop", call, flags) { instances, reference in
                     var request = StopInstanceRequest()
                     if timeout > 0 { request.signalDeadline = limit }
                     _ = try await instances.stop(reference, request)
@@ -35,7 +35,20 @@ struct InstanceMethods: Sendable {
             operation("Resume") { _ = try await $0.resume($1) },
             operation("Standby") { _ = try await $0.standby($1) },
             operation("Restore") { _ = try await $0.restore($1) },
-            operation("Delete") { try await $0.delete($1) },
+            .method("Resize", ["size", "flags"], returns: ["operation"]) {
+                (call: Call, size: [String: Variant], flags: UInt64) in
+                try await answering {
+                    let request = try UpdateInstanceRequest(size: size)
+                    return try await begin("resize", call, flags) { _ = try await $0.update($1, request) }
+                }
+            },
+            // Its volumes are nobody's then.
+            .method("Delete", ["flags"], returns: ["operation"]) { (call: Call, flags: UInt64) in
+                let mounts = (try? instances.get(reference))?.specification.volumes ?? []
+                return try await begin("delete", call, flags, changing: mounts.map { .volume($0.volume) }) {
+                    try await $0.delete($1)
+                }
+            },
         ]
     }
 
@@ -44,23 +57,101 @@ struct InstanceMethods: Sendable {
         _ name: String,
         _ act: @escaping @Sendable (InstancesService, String) async throws -> Void
     ) -> Interface.Member {
-        .method(name, ["flags"], returns: ["operation"]) { (_: Call, flags: UInt64) in
-            try await begin(name.lowercased(), flags, act)
+        .method(name, ["flags"], returns: ["operation"]) { (call: Call, flags: UInt64) in
+            try await begin(name.lowercased(), call, flags, act)
         }
     }
 
     private func begin(
         _ kind: String,
+        _ call: Call,
         _ flags: UInt64,
+        changing others: [ObjectPath] = [],
         _ act: @escaping @Sendable (InstancesService, String) async throws -> Void
     ) async throws -> ObjectPath {
         try await answering {
             let flags = try CallFlags(flags)
             let (instances, reference) = (instances, reference)
-            let path = await operations.begin(kind, on: .instance(id)) { _ in try await act(instances, reference) }
+            let path = try await operations.begin(kind, for: call, on: .instance(id), changing: others) { _ in
+                try await act(instances, reference)
+            }
             if flags.waits { try await operations.wait(path) }
             return path
         }
+    }
+
+    // MARK: Copies of it
+
+    private var copies: [Interface.Member] {
+        [
+            .method("Fork", ["name", "options", "flags"], returns: ["instance", "operation"]) {
+                (call: Call, name: String, options: [String: Variant], flags: UInt64) in
+                try await answering {
+                    let flags = try CallFlags(flags)
+                    let request = try ForkInstanceRequest(name, options, ofSnapshot: false)
+                    return try await NewInstance(published: published, operations: operations)
+                        .begin("fork", for: call, flags) { onAccepted in
+                            try await instances.fork(reference, request, onAccepted: onAccepted)
+                        }
+                }
+            },
+            .method("CreateSnapshot", ["options", "flags"], returns: ["snapshot", "operation"]) {
+                (call: Call, options: [String: Variant], flags: UInt64) in
+                try await answering {
+                    let flags = try CallFlags(flags)
+                    let request = try CreateSnapshotRequest(options, of: try instances.get(reference).state)
+                    let snapshot = SnapshotID.random()
+                    let path = try await operations.begin("snapshot", for: call, on: .snapshot(snapshot)) { _ in
+                        _ = try await instances.createSnapshot(reference, request, as: snapshot)
+                    }
+                    if flags.waits { try await operations.wait(path) }
+                    return (ObjectPath.snapshot(snapshot), path)
+                }
+            },
+        ]
+    }
+
+    // MARK: Volumes
+
+    private var volumeMembers: [Interface.Member] {
+        [
+            .method("AttachVolume", ["volume", "path", "options", "flags"], returns: ["operation"]) {
+                (call: Call, volume: ObjectPath, path: String, options: [String: Variant], flags: UInt64) in
+                try await answering {
+                    var options = Options(options)
+                    let readOnly = try options.take("ReadOnly") ?? false
+                    try options.finish()
+                    let request = VolumeMountRequest(
+                        volume: try existing(volume).rawValue,
+                        path: try MountPath(path),
+                        readOnly: readOnly
+                    )
+                    return try await begin("attach-volume", call, flags, changing: [volume]) {
+                        _ = try await $0.attachVolume($1, request)
+                    }
+                }
+            },
+            .method("DetachVolume", ["volume", "flags"], returns: ["operation"]) {
+                (call: Call, volume: ObjectPath, flags: UInt64) in
+                try await answering {
+                    let id = try existing(volume)
+                    return try await begin("detach-volume", call, flags, changing: [volume]) {
+                        _ = try await $0.detachVolume($1, volume: id.rawValue)
+                    }
+                }
+            },
+        ]
+    }
+
+    /// The volume of a path; never another whose name is what the path says.
+    private func existing(_ path: ObjectPath) throws(AgentError) -> VolumeID {
+        guard let id = path.volume else {
+            throw AgentError(.invalidArgument, "\(path) is not a volume's path")
+        }
+        guard try volumes.get(id.rawValue).id == id else {
+            throw AgentError(.notFound, "there is no volume \(path)")
+        }
+        return id
     }
 
     // MARK: The rest
@@ -76,6 +167,7 @@ struct InstanceMethods: Sendable {
                     let policy = try RestartPolicy(&options) ?? RestartPolicy(mode: .never)
                     try options.finish()
                     _ = try await instances.update(reference, UpdateInstanceRequest(restartPolicy: policy))
+                    await published.show(id)
                 }
             },
             .method("Wait", ["state", "timeout_usec"], returns: ["state", "timed_out"]) {
@@ -87,65 +179,11 @@ struct InstanceMethods: Sendable {
                     let result = try await streams.whileCallerLives(call) {
                         try await instances.wait(reference, for: state, timeout: limit)
                     }
+                    // Who learns of a state here finds it in the properties.
+                    await published.show(id)
                     return (result.instance.state.rawValue, result.timedOut)
                 }
             },
         ]
-    }
-
-    // MARK: What gives callers descriptors
-
-    private var opening: [Interface.Member] {
-        [
-            .method("OpenExec", ["arguments", "options"], returns: ["stdin", "stdout", "stderr", "process"]) {
-                (call: Call, arguments: [String], options: [String: Variant]) in
-                try await answering {
-                    let options = try ExecOptions(arguments, options, hasTerminal: false)
-                    let (process, ends) = try await streams.openProcess(
-                        call,
-                        on: .instance(id),
-                        with: ProcessStreams.pipes
-                    ) {
-                        try await instances.exec(reference, options.request, patience: options.patience)
-                    }
-                    return (ends[0], ends[1], ends[2], process)
-                }
-            },
-            .method("OpenPTY", ["arguments", "options"], returns: ["terminal", "process"]) {
-                (call: Call, arguments: [String], options: [String: Variant]) in
-                try await answering {
-                    let options = try ExecOptions(arguments, options, hasTerminal: true)
-                    let (process, ends) = try await streams.openProcess(
-                        call,
-                        on: .instance(id),
-                        with: ProcessStreams.socket
-                    ) {
-                        try await instances.exec(reference, options.request, patience: options.patience)
-                    }
-                    return (ends[0], process)
-                }
-            },
-            .method("OpenLogs", ["options"], returns: ["log"]) { (call: Call, options: [String: Variant]) in
-                try await answering { try await openLogs(call, options) }
-            },
-        ]
-    }
-
-    private func openLogs(_ call: Call, _ given: [String: Variant]) async throws -> UnixDescriptor {
-        var options = Options(given)
-        let tail = try options.number("Tail")
-        let follow = try options.take("Follow") ?? false
-        let name = try options.take("Source") ?? LogSource.app.rawValue
-        try options.finish()
-        guard let source = LogSource(rawValue: name) else {
-            let known = LogSource.allCases.map(\.rawValue).joined(separator: ", ")
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_field",
-                "Source '\(name.prefix(50))' is not one of \(known)"
-            )
-        }
-        let lines = try await instances.logs(reference, source: source, tail: tail, follow: follow)
-        return try await streams.openLog(call, lines, isFollowed: follow)
     }
 }

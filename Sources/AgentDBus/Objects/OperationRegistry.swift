@@ -29,7 +29,16 @@ actor OperationRegistry {
         }
     }
 
+    /// Room for an operation, taken before its work begins.
+    struct Place: Sendable {
+        /// The unique name of whoever began it.
+        fileprivate let caller: String
+    }
+
     private static let keptResults = 256
+    /// That go on at a time: each of them is an object, and most wait in their instance's queue.
+    private static let mostOfCaller = 64
+    private static let most = 1024
 
     private let connection: Connection
     private let published: PublishedObjects
@@ -38,6 +47,9 @@ actor OperationRegistry {
     private var running: [UInt32: OneShot<Outcome>] = [:]
     private var results: [UInt32: Outcome] = [:]
     private var order: [UInt32] = []
+    /// Places that are taken, by their callers.
+    private var counts: [String: Int] = [:]
+    private var total = 0
 
     private static let table = PropertyTable<Progress> { table in
         table.add("State") { $0.state }
@@ -51,17 +63,57 @@ actor OperationRegistry {
         self.logger = logger
     }
 
+    /// Takes room for an operation: the agent goes on with it when its caller does not wait, and so many can be begun.
+    ///
+    /// - Throws: `quotaExceeded`.
+    func reserve(for call: Call) throws(AgentError) -> Place {
+        let own = counts[call.sender, default: 0]
+        guard own < Self.mostOfCaller, total < Self.most else {
+            throw AgentError(
+                .quotaExceeded,
+                "\(total) operations are under way, \(own) of them this caller's: wait for some first"
+            )
+        }
+        counts[call.sender] = own + 1
+        total += 1
+        return Place(caller: call.sender)
+    }
+
+    /// Gives room back that no operation was begun in.
+    func release(_ place: Place) {
+        total -= 1
+        let rest = counts[place.caller, default: 1] - 1
+        counts[place.caller] = rest == 0 ? nil : rest
+    }
+
     /// Begins an operation.
     ///
     /// - Parameters:
     ///   - kind: What it is, as `start`.
+    ///   - call: Who wants it.
     ///   - target: The object that it is about; `/` if there is none yet.
+    ///   - others: Objects that it changes besides.
     ///   - cancel: Ends it early; nil if it cannot be.
     ///   - body: The work, which may report how far it is.
     /// - Returns: Its object.
+    /// - Throws: As ``reserve(for:)``.
     func begin(
         _ kind: String,
+        for call: Call,
         on target: ObjectPath,
+        changing others: [ObjectPath] = [],
+        cancel: (@Sendable () async throws -> Void)? = nil,
+        _ body: @escaping @Sendable (_ report: @escaping @Sendable (Progress) async -> Void) async throws -> Void
+    ) async throws -> ObjectPath {
+        await begin(kind, in: try reserve(for: call), on: target, changing: others, cancel: cancel, body)
+    }
+
+    /// The same, in a place that was taken before.
+    func begin(
+        _ kind: String,
+        in place: Place,
+        on target: ObjectPath,
+        changing others: [ObjectPath] = [],
         cancel: (@Sendable () async throws -> Void)? = nil,
         _ body: @escaping @Sendable (_ report: @escaping @Sendable (Progress) async -> Void) async throws -> Void
     ) async -> ObjectPath {
@@ -94,7 +146,8 @@ actor OperationRegistry {
                 outcome = .failed(error.dbusError)
             }
             // Who learns of an operation's end finds in the properties what it did.
-            await published.show(at: target)
+            for path in [target] + others { await published.show(at: path) }
+            release(place)
             await finish(id, outcome, end)
         }
         return path

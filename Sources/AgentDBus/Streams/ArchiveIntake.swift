@@ -6,6 +6,34 @@ import NIOCore
 import NIOPosix
 import SystemPackage
 
+/// Where archives go, and how large they may become.
+protocol ArchiveDestination: Sendable {
+    /// A new file.
+    func newArchiveFile() async throws -> FilePath
+    /// Whether `more` bytes may come after `received` ones.
+    ///
+    /// - Throws: `storageFull`, `quotaExceeded`, `invalidArgument`.
+    func requireRoom(for more: ByteSize, after received: ByteSize) async throws
+}
+
+extension ImagesService: ArchiveDestination {
+    func requireRoom(for more: ByteSize, after received: ByteSize) async throws { try await requireRoom(for: more) }
+}
+
+/// The archive that one volume is made of.
+struct VolumeArchives: ArchiveDestination {
+    let volumes: VolumesService
+    let size: ByteSize
+
+    func newArchiveFile() async throws -> FilePath { try await volumes.newArchiveFile() }
+
+    func requireRoom(for more: ByteSize, after received: ByteSize) async throws {
+        var bound = VolumeArchiveBound(volume: size)
+        try bound.take(received.bytes)
+        try bound.check(more.bytes)
+    }
+}
+
 /// Takes an archive from a caller's descriptor into a file of the agent's, through no more memory than a buffer.
 struct ArchiveIntake: Sendable {
     /// What an archive comes from.
@@ -20,7 +48,7 @@ struct ArchiveIntake: Sendable {
     private static let roomStep = 8 << 20
     private static let chunk = 1 << 20
 
-    let images: ImagesService
+    let destination: any ArchiveDestination
     let threads: NIOThreadPool
     let logger: Logger
 
@@ -39,7 +67,8 @@ struct ArchiveIntake: Sendable {
         }
         switch status.st_mode & S_IFMT {
         case S_IFREG:
-            try await images.requireRoom(for: ByteSize(bytes: Int(status.st_size)))
+            let size = ByteSize(bytes: Int(status.st_size))
+            try await destination.requireRoom(for: size, after: ByteSize(bytes: 0))
             return .file(held, size: Int(status.st_size))
         case S_IFIFO, S_IFSOCK:
             guard let number = held.take() else { throw AgentError(.internal, "the descriptor is gone") }
@@ -51,7 +80,7 @@ struct ArchiveIntake: Sendable {
 
     /// Copies it; the file is gone again if that fails.
     func receive(_ source: Source) async throws -> FilePath {
-        let path = try await images.newArchiveFile()
+        let path = try await destination.newArchiveFile()
         do {
             let file = try await threads.runIfActive {
                 try SystemPackage.FileDescriptor.open(
@@ -102,16 +131,17 @@ struct ArchiveIntake: Sendable {
         async throws
     {
         try await channel.executeThenClose { inbound, _ in
-            var unasked = 0
+            var (asked, unasked) = (0, 0)
+            func ask() async throws {
+                try await destination.requireRoom(for: ByteSize(bytes: unasked), after: ByteSize(bytes: asked))
+                (asked, unasked) = (asked + unasked, 0)
+            }
             for try await buffer in inbound {
                 unasked += buffer.readableBytes
-                if unasked >= Self.roomStep {
-                    try await images.requireRoom(for: ByteSize(bytes: unasked))
-                    unasked = 0
-                }
+                if unasked >= Self.roomStep { try await ask() }
                 try await write(Array(buffer.readableBytesView), to: file)
             }
-            if unasked > 0 { try await images.requireRoom(for: ByteSize(bytes: unasked)) }
+            if unasked > 0 { try await ask() }
         }
     }
 

@@ -3,11 +3,11 @@ import DBus
 import GuestProtocol
 import Logging
 
-/// What callers hold open: commands and logs. It ends with its caller, and each caller may have so much of it.
+/// What callers hold open: processes and output. It ends with its caller, and each caller may have so much of it.
 actor CallerStreams {
     private struct Process {
         let owner: String
-        let process: any GuestProcess
+        let process: any GuestConversation
         let pump: Task<Void, Never>
         let end: OneShot<Result<GuestExit, AgentError>>
     }
@@ -44,31 +44,33 @@ actor CallerStreams {
         return try result.get()
     }
 
-    // MARK: Commands
+    // MARK: Processes
 
-    /// Starts a command and gives it an object.
+    /// Starts a command, or attaches to an instance's program, and gives that an object.
     ///
     /// - Parameters:
     ///   - call: Whose it is.
     ///   - instance: Where it runs.
+    ///   - endsInput: As of ``ProcessStreams/run(_:endsInput:)``.
     ///   - makeStreams: Makes its streams, and the caller's ends of them.
-    ///   - start: Starts it.
+    ///   - start: Starts it, or attaches to it.
     /// - Returns: Its object, and the caller's ends.
     /// - Throws: `quotaExceeded`; what `start` does.
     func openProcess(
         _ call: Call,
         on instance: ObjectPath,
+        endsInput: Bool = true,
         with makeStreams: @Sendable () async throws -> (ProcessStreams, [UnixDescriptor]),
-        start: @Sendable () async throws -> any GuestProcess
+        start: @Sendable () async throws -> any GuestConversation
     ) async throws -> (ObjectPath, [UnixDescriptor]) {
         try reserve(call.sender)
         do {
             let process = try await start()
             do {
                 let (streams, ends) = try await makeStreams()
-                return (await add(process, streams, call, instance), ends)
+                return (await add(process, streams, call, instance, endsInput), ends)
             } catch {
-                await process.kill()
+                await process.leave()
                 throw error
             }
         } catch {
@@ -78,17 +80,18 @@ actor CallerStreams {
     }
 
     private func add(
-        _ process: any GuestProcess,
+        _ process: any GuestConversation,
         _ streams: ProcessStreams,
         _ call: Call,
-        _ instance: ObjectPath
+        _ instance: ObjectPath,
+        _ endsInput: Bool
     ) async -> ObjectPath {
         number &+= 1
         let id = number
         let path = ObjectPath.process(id)
         let end = OneShot<Result<GuestExit, AgentError>>()
         let pump = Task {
-            let result = await streams.run(process)
+            let result = await streams.run(process, endsInput: endsInput)
             end.fulfil(result)
             await ended(result, path, call.sender)
         }
@@ -181,39 +184,39 @@ actor CallerStreams {
         return process
     }
 
-    // MARK: Logs
+    // MARK: Output
 
-    /// Writes lines into a pipe until they end, the caller closes its end, or it vanishes.
+    /// Writes what comes into a pipe until it ends, the caller closes its end, or it vanishes.
     ///
     /// - Parameters:
     ///   - call: Whose it is.
-    ///   - lines: The log.
-    ///   - isFollowed: Whether the first line may be long in coming.
+    ///   - pieces: What is written.
+    ///   - looksAhead: Whether the first piece is waited for, and its error is the call's.
     /// - Returns: The caller's end.
-    /// - Throws: `notFound` `log_not_found` of a log that is not followed, `quotaExceeded`.
-    func openLog(
+    /// - Throws: `quotaExceeded`; what `pieces` do, if they are looked at.
+    func openOutput(
         _ call: Call,
-        _ lines: AsyncThrowingStream<LogLine, any Error>,
-        isFollowed: Bool
+        _ pieces: AsyncThrowingStream<[UInt8], any Error>,
+        looksAhead: Bool = true
     ) async throws -> UnixDescriptor {
         try reserve(call.sender)
         do {
-            var first: LogLine?
+            var first: [UInt8]?
             var isEmpty = false
-            if !isFollowed {
-                var iterator = lines.makeAsyncIterator()
+            if looksAhead {
+                var iterator = pieces.makeAsyncIterator()
                 first = try await iterator.next()
                 isEmpty = first == nil
             }
             let (output, theirs) = try await Pipes.output()
             let pump = Task { [first, isEmpty] in
                 do {
-                    if let first { try await output.write(first.text) }
+                    if let first { try await output.write(first) }
                     if !isEmpty {
-                        for try await line in lines { try await output.write(line.text) }
+                        for try await piece in pieces { try await output.write(piece) }
                     }
                 } catch {
-                    logger.debug("log ended", metadata: ["error": "\(error)"])
+                    logger.debug("stream ended", metadata: ["member": "\(call.member)", "error": "\(error)"])
                 }
                 output.close()
             }
@@ -240,7 +243,7 @@ actor CallerStreams {
         guard counts[caller, default: 0] < Self.mostOfCaller, total < Self.most else {
             throw AgentError(
                 .quotaExceeded,
-                "\(total) commands and logs are open, \(counts[caller, default: 0]) of them this caller's: close some first"
+                "\(total) streams are open, \(counts[caller, default: 0]) of them this caller's: close some first"
             )
         }
         counts[caller, default: 0] += 1
@@ -252,9 +255,4 @@ actor CallerStreams {
         let rest = counts[caller, default: 1] - 1
         counts[caller] = rest == 0 ? nil : rest
     }
-}
-
-extension LogLine {
-    /// As it was written: a part of a line has no end yet.
-    fileprivate var text: [UInt8] { isPartial ? bytes : bytes + [UInt8(ascii: "\n")] }
 }

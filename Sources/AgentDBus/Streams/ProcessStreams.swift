@@ -34,10 +34,15 @@ struct ProcessStreams: Sendable {
         return (ProcessStreams(input: channel, output: output, errors: output), [end])
     }
 
-    /// Carries everything until the command has ended, or this is cancelled; the command is dead then.
-    func run(_ process: any GuestProcess) async -> Result<GuestExit, AgentError> {
+    /// Carries everything until the process has ended, or this is cancelled; it is left then, which kills a command.
+    ///
+    /// - Parameters:
+    ///   - process: A command, or an instance's program.
+    ///   - endsInput: Whether the end of what the caller writes is the end of the process's input, too.
+    /// - Returns: How it ended.
+    func run(_ process: any GuestConversation, endsInput: Bool) async -> Result<GuestExit, AgentError> {
         let result = await withTaskCancellationHandler {
-            await carry(process)
+            await carry(process, endsInput)
         } onCancel: {
             // A write that waits for a caller who does not read ends by that.
             output.close()
@@ -47,17 +52,17 @@ struct ProcessStreams: Sendable {
         errors.close()
         if case .failure = result {
             // Not in this task, which may be cancelled: the guest must hear of it all the same.
-            await Task { await process.kill() }.value
+            await Task { await process.leave() }.value
         }
         return result
     }
 
-    private func carry(_ process: any GuestProcess) async -> Result<GuestExit, AgentError> {
+    private func carry(_ process: any GuestConversation, _ endsInput: Bool) async -> Result<GuestExit, AgentError> {
         do {
             return try await input.executeThenClose { inbound, _ in
                 await withTaskGroup(of: Result<GuestExit, AgentError>?.self) { group in
                     group.addTask {
-                        await feed(inbound, to: process)
+                        await feed(inbound, to: process, endsInput)
                         return nil
                     }
                     group.addTask { await drain(process) }
@@ -73,10 +78,14 @@ struct ProcessStreams: Sendable {
     }
 
     /// Caller to guest, at the guest's pace.
-    private func feed(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, to process: any GuestProcess) async {
+    private func feed(
+        _ inbound: NIOAsyncChannelInboundStream<ByteBuffer>,
+        to process: any GuestConversation,
+        _ endsInput: Bool
+    ) async {
         do {
             for try await buffer in inbound { try await process.write(Array(buffer.readableBytesView)) }
-            try await process.closeInput()
+            if endsInput { try await process.closeInput() }
         } catch {
             // The command takes no more input, or its connection is lost: its end, which tells why, is on the way.
             return
@@ -84,7 +93,7 @@ struct ProcessStreams: Sendable {
     }
 
     /// Guest to caller, at the caller's pace.
-    private func drain(_ process: any GuestProcess) async -> Result<GuestExit, AgentError> {
+    private func drain(_ process: any GuestConversation) async -> Result<GuestExit, AgentError> {
         do {
             for try await event in process.events {
                 switch event {

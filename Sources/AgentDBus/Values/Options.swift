@@ -54,6 +54,11 @@ struct Options {
         try number(name, atMost: 3_155_760_000_000_000).map { .microseconds($0) }
     }
 
+    /// Takes how long an instance that is still starting is waited for, at most five minutes.
+    mutating func patience() throws(AgentError) -> Duration {
+        min(try duration("PatienceUSec") ?? .seconds(10), .seconds(300))
+    }
+
     /// Refuses what was not taken.
     ///
     /// - Throws: `invalidArgument` `unknown_field`.
@@ -61,7 +66,6 @@ struct Options {
         guard let name = rest.keys.min() else { return }
         throw AgentError(.invalidArgument, code: "unknown_field", "'\(name.prefix(100))' is not known here")
     }
-
 }
 
 extension Duration {

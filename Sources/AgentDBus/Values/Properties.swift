@@ -42,6 +42,12 @@ enum ObjectTables {
         table.add("Restarts") { UInt32(clamping: $0.restarts) }
         table.add("NextRestartUSec") { $0.nextRestart?.microseconds ?? 0 }
         table.add("Boots") { UInt32(clamping: $0.boots) }
+        table.add("Volumes") { $0.specification.volumes.map { MountValue($0) } }
+        table.add("MaximumVCPUs") { UInt32(clamping: $0.specification.largestVCPUs ?? $0.specification.vcpus) }
+        table.add("MaximumMemory") {
+            UInt64(clamping: ($0.specification.largestMemory ?? $0.specification.memory).bytes)
+        }
+        table.add("DiskRate", .constant) { UInt64(clamping: $0.specification.diskRate?.bytes ?? 0) }
     }
 
     /// What a list shows of them.
@@ -64,6 +70,36 @@ enum ObjectTables {
 
     /// What a list shows of them.
     static let listedOfImages: Set<String> = ["Digest", "Status", "Size", "CreatedUSec"]
+
+    /// What there is to know of a volume.
+    static let volume = PropertyTable<Volume> { table in
+        table.add("Id", .constant) { $0.id.rawValue }
+        table.add("Name", .constant) { $0.name.rawValue }
+        table.add("Size") { UInt64(clamping: $0.size.bytes) }
+        table.add("Labels", .constant) { $0.tags }
+        table.add("CreatedUSec", .constant) { $0.createdAt.microseconds }
+        table.add("Attachments") { $0.attachments.map { AttachmentValue($0) } }
+    }
+
+    /// What a list shows of them.
+    static let listedOfVolumes: Set<String> = ["Id", "Size", "Labels", "CreatedUSec", "Attachments"]
+
+    /// What there is to know of a snapshot.
+    static let snapshot = PropertyTable<Snapshot> { table in
+        table.add("Id", .constant) { $0.id.rawValue }
+        table.add("Name", .constant) { $0.name?.rawValue ?? "" }
+        table.add("Kind", .constant) { $0.kind.rawValue }
+        table.add("Instance", .constant) { ObjectPath.instance($0.instance) }
+        table.add("InstanceName", .constant) { $0.instanceName.rawValue }
+        table.add("Image", .constant) { $0.specification?.image ?? "" }
+        table.add("Hypervisor", .constant) { $0.hypervisor?.rawValue ?? "" }
+        table.add("Size", .constant) { UInt64(clamping: $0.size.bytes) }
+        table.add("Labels", .constant) { $0.tags }
+        table.add("CreatedUSec", .constant) { $0.createdAt.microseconds }
+    }
+
+    /// What a list shows of them.
+    static let listedOfSnapshots: Set<String> = ["Id", "Kind", "Instance", "InstanceName", "Size", "CreatedUSec"]
 }
 
 extension AgentBus {

@@ -36,6 +36,56 @@ extension CreateInstanceRequest {
         terminal = try options.take("Terminal") ?? false
         openStandardInput = try options.take("OpenStdin") ?? false
         restartPolicy = try RestartPolicy(&options) ?? restartPolicy
+        maximumVCPUs = try options.take("MaximumVCPUs", UInt32.self).map(Int.init)
+        memoryRoom = try options.number("MemoryRoom").map { ByteSize(bytes: $0) }
+        diskRate = try options.number("DiskRate").map { ByteSize(bytes: $0) }
+        volumes = try (options.take("Volumes", [MountRequestValue].self) ?? []).map { volume throws(AgentError) in
+            try volume.request()
+        }
+        try options.finish()
+    }
+}
+
+extension UpdateInstanceRequest {
+    /// The size that a caller wants an instance to have.
+    ///
+    /// - Throws: `invalidArgument`, `missing_field` if it wants none.
+    init(size: [String: Variant]) throws(AgentError) {
+        var options = Options(size)
+        self.init(
+            vcpus: try options.take("VCPUs", UInt32.self).map(Int.init),
+            memory: try options.number("Memory").map { ByteSize(bytes: $0) }
+        )
+        try options.finish()
+        guard vcpus != nil || memory != nil else {
+            throw AgentError(.invalidArgument, code: "missing_field", "VCPUs or Memory is required")
+        }
+    }
+}
+
+extension ForkInstanceRequest {
+    /// - Parameters:
+    ///   - name: Of the new instance.
+    ///   - given: More about it.
+    ///   - ofSnapshot: Whether it is a fork of something that stands still anyhow.
+    /// - Throws: `invalidArgument`.
+    init(_ name: String, _ given: [String: Variant], ofSnapshot: Bool) throws(AgentError) {
+        self.init(name: try InstanceName(name))
+        var options = Options(given)
+        target = try options.take("TargetState", String.self).map { text throws(AgentError) in
+            try InstanceState(text: text)
+        }
+        if let target, ![.running, .standby, .stopped].contains(target) {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_target_state",
+                "TargetState '\(target.rawValue)' is not Running, Standby or Stopped"
+            )
+        }
+        if !ofSnapshot { fromRunning = try options.take("FromRunning") ?? false }
+        publishedPorts = try (options.take("Ports", [PortValue].self) ?? []).map { port throws(AgentError) in
+            try port.port()
+        }
         try options.finish()
     }
 }
@@ -90,11 +140,26 @@ extension InstanceState {
     }
 }
 
+/// How a caller wants to attach to an instance's program.
+struct AttachOptions {
+    var request: AttachInstanceRequest
+    /// How long an instance that is still starting is waited for.
+    var patience: Duration
+
+    /// - Throws: `invalidArgument`.
+    init(_ given: [String: Variant]) throws(AgentError) {
+        var options = Options(given)
+        let rows = try options.take("Rows", UInt32.self)
+        let columns = try options.take("Columns", UInt32.self)
+        request = AttachInstanceRequest(includesLog: try options.take("Logs") ?? false)
+        if let rows, let columns { request.size = TerminalSize(rows: Int(rows), columns: Int(columns)) }
+        patience = try options.patience()
+        try options.finish()
+    }
+}
+
 /// A command as a caller asked for it.
 struct ExecOptions {
-    private static let defaultPatience = Duration.seconds(10)
-    private static let longestPatience = Duration.seconds(300)
-
     var request: ExecRequest
     /// How long an instance that is still starting is waited for.
     var patience: Duration
@@ -122,7 +187,7 @@ struct ExecOptions {
             )
         }
         let timeout = try options.duration("TimeoutUSec")
-        patience = min(try options.duration("PatienceUSec") ?? Self.defaultPatience, Self.longestPatience)
+        patience = try options.patience()
         request = ExecRequest(
             program: GuestProgram(
                 arguments: arguments.isEmpty ? ["/bin/sh"] : arguments,

@@ -38,6 +38,82 @@ struct PortValue: DBusRepresentable {
     }
 }
 
+/// A volume as an instance has it, `(osbt)`: object, mount path, read-only, size of the overlay (0 without one).
+struct MountValue: DBusRepresentable {
+    static let dbusSignature = "(osbt)"
+
+    private let mount: VolumeMount
+
+    init(_ mount: VolumeMount) { self.mount = mount }
+
+    /// Is only ever told.
+    init?(_ value: Value) { nil }
+
+    var dbusValue: Value {
+        .structure([
+            .objectPath(.volume(mount.volume)), .string(mount.path.rawValue), .boolean(mount.readOnly),
+            .uint64(UInt64(clamping: mount.overlaySize?.bytes ?? 0)),
+        ])
+    }
+}
+
+/// An instance that has a volume, `(osb)`: object, mount path, read-only.
+struct AttachmentValue: DBusRepresentable {
+    static let dbusSignature = "(osb)"
+
+    private let attachment: VolumeAttachment
+
+    init(_ attachment: VolumeAttachment) { self.attachment = attachment }
+
+    /// Is only ever told.
+    init?(_ value: Value) { nil }
+
+    var dbusValue: Value {
+        .structure([
+            .objectPath(.instance(attachment.instance)), .string(attachment.path.rawValue),
+            .boolean(attachment.readOnly),
+        ])
+    }
+}
+
+/// A volume as a caller wants it for a new instance, `(ssbt)`: its id, name or prefix of an id; mount path, read-only,
+/// size of the overlay (0 without one).
+struct MountRequestValue: DBusRepresentable {
+    static let dbusSignature = "(ssbt)"
+
+    var volume: String
+    var path: String
+    var readOnly: Bool
+    var overlaySize: UInt64
+
+    init?(_ value: Value) {
+        guard case .structure(let fields) = value, fields.count == 4, case .string(let volume) = fields[0],
+            case .string(let path) = fields[1], case .boolean(let readOnly) = fields[2],
+            case .uint64(let overlaySize) = fields[3]
+        else { return nil }
+        (self.volume, self.path, self.readOnly, self.overlaySize) = (volume, path, readOnly, overlaySize)
+    }
+
+    var dbusValue: Value { .structure([.string(volume), .string(path), .boolean(readOnly), .uint64(overlaySize)]) }
+
+    /// - Throws: `invalidArgument` `invalid_mount_path` or `invalid_volume_overlay`.
+    func request() throws(AgentError) -> VolumeMountRequest {
+        guard overlaySize == 0 || readOnly else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_volume_overlay",
+                "the overlay over volume '\(volume.prefix(80))' needs the volume to be read-only"
+            )
+        }
+        return VolumeMountRequest(
+            volume: volume,
+            path: try MountPath(path),
+            readOnly: readOnly,
+            overlaySize: overlaySize == 0 ? nil : ByteSize(bytes: Int(clamping: overlaySize))
+        )
+    }
+}
+
 /// An entry of a list, `(osa{sv})`: object, name, and what lists show.
 struct ListEntry: DBusRepresentable {
     static let dbusSignature = "(osa{sv})"

@@ -8,34 +8,6 @@ import SystemPackage
 /// A form with a volume's fields and the archive that it is made of, in any order: `name`, `size_gb`, `id`, `tags[…]` and
 /// `content`.
 struct VolumeForm: Sendable {
-    /// How much of an archive is received.
-    struct Bound {
-        /// An archive has headers and padding, and its compression may gain nothing.
-        private static let overhead = 64 << 20
-        /// Of one whose volume's size is not known yet.
-        private static let largest = ByteSize.gibibytes(64)
-
-        private let limit: Int
-        private var received = 0
-
-        init(volume size: ByteSize?) { limit = (size?.bytes ?? Self.largest.bytes) * 2 + Self.overhead }
-
-        /// - Throws: `invalidArgument` `archive_too_large`.
-        func check(_ count: Int) throws(AgentError) {
-            guard count > limit - received else { return }
-            throw AgentError(
-                .invalidArgument,
-                code: "archive_too_large",
-                "the archive is larger than \(ByteSize(bytes: limit)), more than can be in a volume of that size"
-            )
-        }
-
-        mutating func take(_ count: Int) throws(AgentError) {
-            try check(count)
-            received += count
-        }
-    }
-
     private static let archiveField = "content"
     private static let maximumFieldLength = 4096
 
@@ -69,7 +41,7 @@ struct VolumeForm: Sendable {
         var parser = try MultipartParser(contentType: contentType)
         var fields: [String: [UInt8]] = [:]
         var current = ""
-        var bound = Bound(volume: nil)
+        var bound = VolumeArchiveBound(volume: nil)
         try await body.forEachChunk { chunk in
             for event in try parser.take(chunk) {
                 switch event {
@@ -81,7 +53,7 @@ struct VolumeForm: Sendable {
                     if fields["name"] != nil, fields["size_gb"] != nil {
                         let request = try Self.request(fields)
                         try volumes.check(request)
-                        bound = Bound(volume: request.size)
+                        bound = VolumeArchiveBound(volume: request.size)
                     }
                 case .contents(let bytes) where current == Self.archiveField:
                     try bound.take(bytes.readableBytes)

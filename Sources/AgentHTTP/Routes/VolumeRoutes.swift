@@ -107,7 +107,7 @@ struct VolumeRoutes: Sendable {
                 "the body is empty: send a tar archive, as it is or compressed with gzip or zstd, as the body"
             )
         }
-        var bound = VolumeForm.Bound(volume: request.size)
+        var bound = VolumeArchiveBound(volume: request.size)
         try bound.check(call.body.announcedLength ?? 0)
         let archive = try await volumes.newArchiveFile()
         do {

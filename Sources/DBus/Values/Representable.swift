@@ -127,7 +127,7 @@ extension Array: DBusRepresentable where Element: DBusRepresentable {
     public static var dbusSignature: String { "a" + Element.dbusSignature }
     public init?(_ value: Value) {
         if case .bytes(let bytes) = value {
-            guard let bytes = bytes as? [Element] else { return nil }
+            guard Element.self == UInt8.self, let bytes = bytes as? [Element] else { return nil }
             self = bytes
             return
         }
@@ -141,7 +141,8 @@ extension Array: DBusRepresentable where Element: DBusRepresentable {
         self = elements
     }
     public var dbusValue: Value {
-        if let bytes = self as? [UInt8] { return .bytes(bytes) }
+        // Swift takes an empty array for one of any type.
+        if Element.self == UInt8.self, let bytes = self as? [UInt8] { return .bytes(bytes) }
         return .array(element: Element.dbusSignature, map(\.dbusValue))
     }
 }

@@ -15,8 +15,24 @@ struct BusWorld: Sendable {
     let bus: PrivateBus
     let world: AgentWorld
     let client: Connection
+    /// An element each time that the agent is on the bus again.
+    let opens: AsyncStream<Void>
 
     static let silent = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+
+    /// The installed policy, in place of the open one of private buses.
+    static func installedPolicy() throws -> String {
+        let text = try String(contentsOfFile: "systemd/io.hypeman.Agent1.conf", encoding: .utf8)
+        let start = try #require(text.range(of: "<busconfig>")?.upperBound)
+        let end = try #require(text.range(of: "</busconfig>")?.lowerBound)
+        // As the system's bus has it before any service's file.
+        return "<policy context=\"default\"><deny own=\"*\"/><deny send_type=\"method_call\"/>"
+            + "<allow send_destination=\"org.freedesktop.DBus\"/></policy>"
+            + "<policy user=\"root\"><allow own=\"*\"/><allow send_type=\"method_call\"/></policy>"
+            + "<policy user=\"polkitd\"><allow own=\"org.freedesktop.PolicyKit1\"/></policy>"
+            + "<policy context=\"default\"><allow send_destination=\"org.freedesktop.PolicyKit1\"/></policy>"
+            + text[start..<end]
+    }
 
     /// Runs `body` while the agent is on a bus.
     static func with(
@@ -33,6 +49,7 @@ struct BusWorld: Sendable {
                     configuration: DBusConfiguration(address: address, isRequired: true),
                     instances: world.instances,
                     images: world.images,
+                    volumes: world.volumes,
                     directory: world.directory,
                     network: world.network,
                     drivers: [world.hypervisor],
@@ -49,7 +66,7 @@ struct BusWorld: Sendable {
                     let client = Connection(address: address, logger: silent)
                     do {
                         try await client.open()
-                        try await body(BusWorld(bus: bus, world: world, client: client))
+                        try await body(BusWorld(bus: bus, world: world, client: client, opens: opens))
                     } catch {
                         await client.close()
                         await group.triggerGracefulShutdown()
@@ -96,6 +113,58 @@ struct BusWorld: Sendable {
             #expect(kind.map(operation.canFail) == true, "\(operation) fails with \(error)")
             throw error
         }
+    }
+
+    /// Calls the agent with something that it must refuse.
+    ///
+    /// - Returns: The kind and the text of its error; nil kind for one of the bus's or the library's.
+    func refusal(
+        _ interface: String,
+        _ member: String,
+        at path: ObjectPath = AgentBus.root,
+        _ arguments: Value...
+    ) async throws -> (kind: AgentError.Kind?, text: String) {
+        do {
+            let reply = try await client.call(
+                member,
+                of: "\(AgentBus.name).\(interface)",
+                at: path,
+                AgentBus.name,
+                arguments,
+                timeout: .seconds(60)
+            )
+            throw ToolFailure(description: "\(member) answers \(reply)")
+        } catch let error as DBusError {
+            if let kind = kind(of: error), let operation = AgentOperation.ofDBus(interface, member) {
+                #expect(operation.canFail(with: kind), "\(operation) fails with \(error)")
+            }
+            return (kind(of: error), "\(error.name): \(error.message)")
+        }
+    }
+
+    /// The first result, which is an object's path.
+    func object(
+        _ interface: String,
+        _ member: String,
+        at path: ObjectPath = AgentBus.root,
+        _ arguments: Value...
+    ) async throws -> ObjectPath {
+        let reply = try await client.call(
+            member,
+            of: "\(AgentBus.name).\(interface)",
+            at: path,
+            AgentBus.name,
+            arguments,
+            timeout: .seconds(60)
+        )
+        guard case .objectPath(let object)? = reply.first else { throw ToolFailure(description: "\(reply)") }
+        return object
+    }
+
+    /// Makes an empty volume.
+    func makeVolume(_ name: String, _ more: [(String, Value)] = []) async throws -> ObjectPath {
+        let size = ("Size", Value.uint64(1 << 30))
+        return try await object("Manager", "CreateVolume", .properties([("Name", .string(name)), size] + more))
     }
 
     /// A property of an instance.

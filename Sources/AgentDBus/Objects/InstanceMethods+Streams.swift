@@ -1,0 +1,109 @@
+import AgentCore
+import DBus
+import GuestProtocol
+
+/// What gives callers descriptors: commands, the program itself, consoles, logs.
+extension InstanceMethods {
+    var opening: [Interface.Member] {
+        [
+            .method("OpenExec", ["arguments", "options"], returns: ["stdin", "stdout", "stderr", "process"]) {
+                (call: Call, arguments: [String], options: [String: Variant]) in
+                try await answering {
+                    let options = try ExecOptions(arguments, options, hasTerminal: false)
+                    let (process, ends) = try await streams.openProcess(
+                        call,
+                        on: .instance(id),
+                        with: ProcessStreams.pipes
+                    ) {
+                        try await instances.exec(reference, options.request, patience: options.patience)
+                    }
+                    return (ends[0], ends[1], ends[2], process)
+                }
+            },
+            .method("OpenPTY", ["arguments", "options"], returns: ["terminal", "process"]) {
+                (call: Call, arguments: [String], options: [String: Variant]) in
+                try await answering {
+                    let options = try ExecOptions(arguments, options, hasTerminal: true)
+                    let (process, ends) = try await streams.openProcess(
+                        call,
+                        on: .instance(id),
+                        with: ProcessStreams.socket
+                    ) {
+                        try await instances.exec(reference, options.request, patience: options.patience)
+                    }
+                    return (ends[0], process)
+                }
+            },
+            .method("OpenAttach", ["options"], returns: ["stdin", "stdout", "stderr", "process"]) {
+                (call: Call, options: [String: Variant]) in
+                try await answering {
+                    let options = try AttachOptions(options)
+                    try instances.get(reference).checkAttachable()
+                    let (process, ends) = try await streams.openProcess(
+                        call,
+                        on: .instance(id),
+                        // Its stdin stays open for whoever comes next.
+                        endsInput: false,
+                        with: ProcessStreams.pipes
+                    ) {
+                        try await instances.attach(reference, options.request, patience: options.patience)
+                    }
+                    return (ends[0], ends[1], ends[2], process)
+                }
+            },
+            .method("OpenConsole", ["options"], returns: ["console"]) {
+                (call: Call, options: [String: Variant]) in
+                try await answering {
+                    var options = Options(options)
+                    let tail = try options.number("Tail")
+                    try options.finish()
+                    let events = try await instances.console(reference, tail: tail).events
+                    return try await streams.openOutput(call, Self.output(of: events), looksAhead: false)
+                }
+            },
+            .method("OpenLogs", ["options"], returns: ["log"]) { (call: Call, options: [String: Variant]) in
+                try await answering { try await openLogs(call, options) }
+            },
+        ]
+    }
+
+    private func openLogs(_ call: Call, _ given: [String: Variant]) async throws -> UnixDescriptor {
+        var options = Options(given)
+        let tail = try options.number("Tail")
+        let follow = try options.take("Follow") ?? false
+        let name = try options.take("Source") ?? LogSource.app.rawValue
+        try options.finish()
+        guard let source = LogSource(rawValue: name) else {
+            let known = LogSource.allCases.map(\.rawValue).joined(separator: ", ")
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_field",
+                "Source '\(name.prefix(50))' is not one of \(known)"
+            )
+        }
+        let lines = try await instances.logs(reference, source: source, tail: tail, follow: follow)
+        // The first line of one that is followed may be long in coming.
+        return try await streams.openOutput(call, Self.text(of: lines), looksAhead: !follow)
+    }
+
+    /// Lines as they were written: a part of a line has no end yet.
+    private static func text(
+        of lines: AsyncThrowingStream<LogLine, any Error>
+    ) -> AsyncThrowingStream<[UInt8], any Error> {
+        AsyncThrowingStream {
+            // Its iterators share one place in the stream.
+            var iterator = lines.makeAsyncIterator()
+            return try await iterator.next().map { $0.isPartial ? $0.bytes : $0.bytes + [UInt8(ascii: "\n")] }
+        }
+    }
+
+    private static func output(
+        of events: AsyncThrowingStream<GuestProcessEvent, any Error>
+    ) -> AsyncThrowingStream<[UInt8], any Error> {
+        AsyncThrowingStream {
+            var iterator = events.makeAsyncIterator()
+            guard case .output(_, let bytes)? = try await iterator.next() else { return nil }
+            return bytes
+        }
+    }
+}
