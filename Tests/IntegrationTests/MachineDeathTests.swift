@@ -42,13 +42,16 @@ import Testing
         // One of them may be closed while this looks.
         let files = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")) ?? []
         return files.contains { file in
-            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\(file)"))?.contains(part) == true
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\(file)"))?.contains(part)
+                == true
         }
     }
 
     // MARK: What must be true
 
-    private static func look(_ agent: PrivateAgent, until fits: (InstanceResponse) -> Bool) async throws -> InstanceResponse {
+    private static func look(_ agent: PrivateAgent, until fits: (InstanceResponse) -> Bool) async throws
+        -> InstanceResponse
+    {
         var last: InstanceResponse?
         _ = try await agent.inspect("box") { said in
             last = (try? APIJSON.decode([InstanceResponse].self, from: Data(said.utf8)))?.first
@@ -135,7 +138,10 @@ import Testing
     @Test func oneWithAPolicyIsStartedAgain() async throws {
         try await PrivateAgent.withBusybox { agent async throws in
             let id = try await agent.expect(
-                ["run", "-d", "--name", "box", "--memory", "128MB", "--restart", "always", "busybox:1", "sleep", "1000000"]
+                [
+                    "run", "-d", "--name", "box", "--memory", "128MB", "--restart", "always", "busybox:1", "sleep",
+                    "1000000",
+                ]
             )
             let killed = try await Self.kill(id)
             try await Self.expectStopped(agent, killed, "with a policy")
