@@ -190,12 +190,25 @@ let package = Package(
             dependencies: ["CDBus", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings
         ),
+        .target(
+            name: "AgentDBus",
+            dependencies: [
+                "AgentCore", "DBus", "GuestProtocol",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
 
         // The programs.
         .executableTarget(
             name: "hypeman-agent",
             dependencies: [
-                "AgentCore", "AgentHTTP", "AgentStore", "CLinux", "HypervisorPlugin", "NetworkPlugin", "StoragePlugin",
+                "AgentCore", "AgentDBus", "AgentHTTP", "AgentStore", "CLinux", "HypervisorPlugin", "NetworkPlugin",
+                "StoragePlugin",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Logging", package: "swift-log"),
@@ -354,6 +367,7 @@ let package = Package(
             name: "AgentHTTPTests",
             dependencies: [
                 "AgentHTTP", "AgentAPI", "AgentCore", "AgentTestSupport", "GuestProtocol", "StoragePlugin", "hypeman",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "JWTKit", package: "jwt-kit"),
@@ -368,6 +382,17 @@ let package = Package(
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "AgentDBusTests",
+            dependencies: [
+                "AgentDBus", "AgentCore", "AgentTestSupport", "DBus", "GuestProtocol",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings
         ),

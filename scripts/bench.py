@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+import bench_dbus
 import bench_images
 import bench_network
 import bench_standby
@@ -253,7 +254,7 @@ BENCHMARKS = {
 NETWORKED = {"net-throughput": bench_network.throughput, "net-limits": bench_network.limits}
 # Those without an agent.
 ALONE = {"disk": bench_images.writer, "attach": bench_network.attach}
-ALL = [*BENCHMARKS, *ALONE, *NETWORKED]
+ALL = [*BENCHMARKS, *ALONE, *NETWORKED, "dbus"]
 
 
 def show(rows):
@@ -304,6 +305,9 @@ def main():
                     Agent, work / name,
                     lambda agent, namespace, plain: body(agent, namespace, plain, options.runs, row),
                 )
+        if "dbus" in chosen:
+            print("==> dbus", file=sys.stderr)
+            rows += bench_dbus.measure(Agent, work / "dbus", options.runs, row)
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -13,7 +13,7 @@ packages=(
   # images for the demo and the tests, and what checks them
   curl docker-registry erofs-utils mmdebstrap podman skopeo umoci
   # tests
-  attr busybox-static conntrack dbus-daemon kmod libcap2-bin libglib2.0-bin mount openssl procps systemd
+  attr busybox-static conntrack dbus-daemon kmod libcap2-bin libglib2.0-bin libsystemd-dev mount openssl polkitd procps systemd
 )
 
 # mmdebstrap unpacks in a user namespace where the caller isn't root.

@@ -12,6 +12,9 @@ struct Channel {
     private static let portName = "org.hypeman.channel"
 
     let agent: GuestAgent
+    private let device: Devices.ChannelDevice
+    private let descriptor: Int32
+    private let secret: String
     /// Raised while there is no session.
     private let idle = Signal(isRaised: true)
 
@@ -20,9 +23,8 @@ struct Channel {
         try Devices.channel(portNamed: portName)
     }
 
-    /// Starts the agent's thread and begins to listen to the host.
+    /// Opens the device and starts the agent's thread; the host is not answered before ``listen()``.
     init(_ configuration: GuestConfiguration, over device: Devices.ChannelDevice) throws(BootFailure) {
-        let descriptor: Int32
         switch device {
         case .port(let path):
             descriptor = hypeman_open(path, O_RDWR | O_NONBLOCK)
@@ -31,7 +33,9 @@ struct Channel {
             descriptor = hypeman_vsock_listen(GuestVsock.port)
             try BootFailure.check(descriptor, "cannot listen on the port \(GuestVsock.port) of the vsock")
         }
-        let agent = GuestAgent(
+        self.device = device
+        secret = configuration.session
+        agent = GuestAgent(
             configuration: configuration,
             eventLoop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
             awakening: .kernel,
@@ -42,6 +46,13 @@ struct Channel {
                 hypeman_power_off()
             }
         )
+    }
+
+    /// Begins to answer the host, in a thread of its own; call it once.
+    ///
+    /// What the host wrote before waits in the port or in the socket's queue.
+    func listen() {
+        let agent = agent
         let idle = idle
         // Over a vsock one session may begin before the one before has ended.
         let sessions = NIOLockedValueBox(0)
@@ -57,8 +68,6 @@ struct Channel {
             }
             if left == 0 { idle.raise() }
         }
-        self.agent = agent
-        let secret = configuration.session
         switch device {
         case .port:
             PortPump(port: descriptor, secret: secret, onSession: onSession, onSessionEnd: onSessionEnd).start()

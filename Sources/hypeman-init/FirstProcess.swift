@@ -53,8 +53,10 @@ enum FirstProcess {
             if configuration.mode == .systemd {
                 try SystemdAgent.handOver(configuration, initrd: "/proc/self/fd/\(initrd)")
             }
+            // The program first: a host that is answered while the guest still boots takes the processor from the boot.
             started?.agent.acceptCommands()
             started?.agent.startProgram()
+            started?.listen()
             do throws(BootFailure) {
                 try modules.load(.later, below: "/proc/self/fd/\(initrd)")
             } catch {
@@ -67,6 +69,7 @@ enum FirstProcess {
         } catch {
             // The host hears of it through the channel, also where that was not open yet.
             if started == nil { started = try Channel(configuration, over: device) }
+            started?.listen()
             throw error
         }
         guard let channel = started else { return }

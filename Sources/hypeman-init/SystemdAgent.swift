@@ -64,6 +64,7 @@ enum SystemdAgent {
         }
         channel.agent.acceptCommands()
         channel.agent.adoptProgram(pid: 1)
+        channel.listen()
         Processors.followAdditions()
         while true {
             let signal = hypeman_wait_signal()

@@ -108,4 +108,75 @@ import Testing
             #expect(after == before)
         }
     }
+
+    @Test func whatCannotBeConnectedIsRefusedAndLeavesNothing() async throws {
+        try await NetworkSite.with { site async throws in
+            // Room for five instances beside the gateway.
+            let variables = ["NETWORK": "bridge", "DNS_SERVER": "192.0.2.2", "SUBNET_CIDR": "10.100.0.0/29"]
+            try await PrivateAgent.with(variables, namespace: site.host.name) { agent async throws in
+                let tar = agent.scratch.appending("busybox.tar")
+                try await TestImages.tar(try await TestImages.busyboxTree(in: agent.scratch), to: tar)
+                try await agent.expect("import", tar.string, "busybox:1")
+                let program = ["busybox:1", "sleep", "1000"]
+                func run(_ name: String, _ options: String...) -> [String] {
+                    ["run", "-d", "--name", name, "--memory", "128MB"] + options
+                }
+                func refuse(_ name: String, _ options: String..., saying words: [String]) async throws {
+                    let (host, files) = (try await site.state(), try agent.leftFiles())
+                    let outcome = try await agent.hypeman(["run", "-d", "--name", name] + options + program)
+                    #expect(outcome.code != 0, "\(outcome)")
+                    for word in words { #expect(outcome.errors.contains(word), "\(outcome)") }
+                    #expect(try await !agent.expect("ps", "-a", "--format", "json").contains(#""\(name)""#))
+                    #expect(try agent.leftFiles() == files)
+                    let after = try await site.state()
+                    #expect(after == host)
+                }
+
+                try await Self.listening(on: 8080, of: site.host, in: agent.scratch) {
+                    try await refuse("taken", "-p", "8080:80", saying: ["8080/tcp", "another program"])
+                }
+                try await agent.expect(run("one", "-p", "8081:80") + program)
+                try await refuse("two", "-p", "8081:81", saying: ["8081/tcp", "'one'"])
+                try await refuse("two", "--bandwidth-up", "1bps", saying: ["1bps"])
+                try await refuse("two", "--network", "none", "-p", "8082:80", saying: ["need a network"])
+                // Those that have ended keep their addresses.
+                for number in 1...4 { try await agent.expect(run("ended-\(number)") + ["busybox:1", "true"]) }
+                for number in 1...4 { try await agent.expect("wait", "ended-\(number)") }
+                try await refuse("two", "-p", "8082:80", saying: ["10.100.0.0/29", "SUBNET_CIDR"])
+                // It needs no address.
+                try await agent.expect(run("alone", "--network", "none") + program)
+                #expect(
+                    try await agent.expect("exec", "--wait-for-agent", "1m", "alone", "ls", "/sys/class/net") == "lo"
+                )
+                // Both are free again.
+                try await agent.expect("rm", "-f", "one")
+                try await agent.expect(run("two", "-p", "8081:80") + program)
+                #expect(try await agent.expect("inspect", "two").contains("10.100.0.2"))
+            }
+        }
+    }
+
+    /// Runs `body` while a program of the host listens on a port.
+    private static func listening(
+        on port: Int,
+        of host: TestNamespace,
+        in scratch: Scratch,
+        _ body: () async throws -> Void
+    ) async throws {
+        let ready = scratch.appending("listening").string
+        let program = """
+            import socket, sys, time
+            listener = socket.create_server(('', int(sys.argv[1])))
+            open(sys.argv[2], 'w').close()
+            time.sleep(300)
+            """
+        let server = Task { try await host.run("python3", "-c", program, "\(port)", ready) }
+        defer { server.cancel() }
+        let deadline = ContinuousClock.now + .seconds(30)
+        while !FileManager.default.fileExists(atPath: ready) {
+            guard ContinuousClock.now < deadline else { throw ToolFailure(description: "nobody listens on \(port)") }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        try await body()
+    }
 }

@@ -24,7 +24,6 @@ func path(after option: String) -> String? {
     return String(arguments[index + 1].dropFirst("path=".count))
 }
 
-umask(0o077)
 guard plan.start != .exits, let socket = path(after: "--api-socket") else {
     FileHandle.standardError.write(Data("error: no API socket, or as planned\n".utf8))
     exit(1)

@@ -14,7 +14,7 @@ import shutil
 
 from settings import CACHE, CHECKS, GUEST, PAYLOAD_LABEL, PRODUCTS, Failure, phase, run
 
-PROGRAMS = ["hypeman-agent", "hypeman", "network-driver", "hypeman-agentPackageTests.xctest"]
+PROGRAMS = ["hypeman-agent", "hypeman", "network-driver", "cloud-hypervisor-stub", "hypeman-agentPackageTests.xctest"]
 
 
 def build(words):

@@ -42,6 +42,12 @@ extension AgentConfiguration {
             "Sockets; emptied by a reboot of the host"
         )
         static let socket = path("SOCKET", "Unix socket of the HTTP API; `RUNTIME_DIR/agent.sock` if empty")
+        static let bus = ConfigurationVariable(
+            "DBUS",
+            default: "auto",
+            "Message bus: `auto` is the system's if there is one; `system`, `session`, `off`, or an address",
+            expected: "auto, system, session, off, or an address such as unix:path=/run/dbus/system_bus_socket"
+        ) { BusChoice($0) }
         static let hypervisor = choice(
             "HYPERVISOR",
             default: .auto,
@@ -333,7 +339,7 @@ extension AgentConfiguration {
             Description(Variables.jwtSecret),
             Description(Variables.tlsCertificate), Description(Variables.tlsKey), Description(Variables.dataDirectory),
             Description(Variables.runtimeDirectory), Description(Variables.supervisor),
-            Description(Variables.socket), Description(Variables.hypervisor),
+            Description(Variables.socket), Description(Variables.bus), Description(Variables.hypervisor),
             Description(Variables.accelerator), Description(Variables.network), Description(Variables.bridge),
             Description(Variables.subnet), Description(Variables.gateway), Description(Variables.uplink),
             Description(Variables.dnsServers), Description(Variables.isolated), Description(Variables.networkLimit),

@@ -42,6 +42,7 @@ public struct AgentConfiguration: Sendable {
     public var runtimeDirectory: FilePath
     public var supervisor: SupervisorChoice
     public var socket: FilePath
+    public var bus: BusChoice
     public var hypervisor: HypervisorChoice
     public var accelerator: AcceleratorChoice
     public var network: NetworkChoice
@@ -92,6 +93,7 @@ public struct AgentConfiguration: Sendable {
         let runtimeDirectory = reader.read(Variables.runtimeDirectory)
         let supervisor = reader.read(Variables.supervisor)
         let socket = reader.read(Variables.socket)
+        let bus = reader.read(Variables.bus)
         let hypervisor = reader.read(Variables.hypervisor)
         let accelerator = reader.read(Variables.accelerator)
         let network = reader.read(Variables.network)
@@ -128,7 +130,7 @@ public struct AgentConfiguration: Sendable {
         let logMaximumFiles = reader.read(Variables.logMaximumFiles)
         guard let port, let bindAddress, let jwtSecret, let tlsCertificate, let tlsKey, let dataDirectory,
             let runtimeDirectory, let supervisor,
-            let socket, let hypervisor, let accelerator, let network, let bridge,
+            let socket, let bus, let hypervisor, let accelerator, let network, let bridge,
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu, let cloudHypervisors,
             let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
@@ -146,6 +148,7 @@ public struct AgentConfiguration: Sendable {
         self.runtimeDirectory = runtimeDirectory
         self.supervisor = supervisor
         self.socket = socket ?? runtimeDirectory.appending("agent.sock")
+        self.bus = bus
         self.hypervisor = hypervisor
         self.accelerator = accelerator
         self.network = network

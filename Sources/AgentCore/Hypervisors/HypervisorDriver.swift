@@ -104,11 +104,11 @@ public protocol VirtualMachine: AnyObject, Sendable {
     /// - Throws: `notSupported` where ``HypervisorCapabilities/hotplug`` is false; `alreadyExists` for a serial or a slot
     ///   that is taken; `invalidState` `disk_in_use` if another process holds the file, or after the exit.
     func attach(_ disk: MachineDescription.Disk) async throws
-    /// Takes out a disk that was plugged in, and returns when the guest has let go of it and its file is closed.
-    /// Idempotent.
+    /// Takes out a disk that was plugged in, found by its serial, and returns when the guest has let go of it and its file
+    /// is closed. Idempotent.
     ///
     /// - Throws: As ``attach(_:)-(MachineDescription.Disk)``; `timeout` if the guest does not let go of it.
-    func detachDisk(serial: String) async throws
+    func detach(_ disk: MachineDescription.Disk) async throws
     /// Plugs in a card.
     ///
     /// - Throws: As for a disk; `alreadyExists` if there is a card.

@@ -89,6 +89,7 @@ extension ImagesService {
                     change(&image)
                     state.images[name] = image
                 }
+                feed.mark(name)
             }
             if let status { report(ImageProgress(status: status, completed: 0, total: nil), of: digest) }
         }

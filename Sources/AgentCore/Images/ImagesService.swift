@@ -18,6 +18,8 @@ public final class ImagesService: Sendable {
     }
 
     let state = Mutex(State())
+    /// Which names are new, changed or gone, once that can be read here.
+    public let feed = ChangeFeed<String>()
     let store: any StateStore
     let registry: any ImageRegistry
     let archives: any ImageArchiveReader
@@ -251,6 +253,7 @@ public final class ImagesService: Sendable {
                 .appendEvent(EventDraft(time: time.now(), kind: .imageDeleted, subject: image.name)),
             ])
             state.withLock { $0.images[image.name] = nil }
+            feed.mark(image.name)
         }
     }
 
@@ -286,6 +289,7 @@ public final class ImagesService: Sendable {
             .appendEvent(EventDraft(time: time.now(), kind: .imageStatus, subject: image.name, attributes: attributes)),
         ])
         state.withLock { $0.images[image.name] = image }
+        feed.mark(image.name)
     }
 }
 

@@ -165,7 +165,7 @@ extension InstanceController {
             try await failDetach(of: mount, error)
         }
         do {
-            try await plug("taking volume \(mount.volume) out") { try await machine.detachDisk(serial: disk.serial) }
+            try await plug("taking volume \(mount.volume) out") { try await machine.detach(disk) }
         } catch {
             await Task { await self.putBack(mount) }.value
             throw AgentError.wrapping(
@@ -244,7 +244,7 @@ extension InstanceController {
                 return await observe(.volumeChangeGivenUp)
             }
             try await plug("taking volume \(mount.volume) out") {
-                try await run.machine.detachDisk(serial: change.disk.serial)
+                try await run.machine.detach(change.disk)
             }
             let isDetach = change.kind == .detaching
             try await apply(

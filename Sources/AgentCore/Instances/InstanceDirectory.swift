@@ -13,6 +13,8 @@ public final class InstanceDirectory: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Which instances are new, changed or gone, once that can be read here.
+    public let feed = ChangeFeed<InstanceID>()
 
     /// An empty one.
     public init() {}
@@ -113,6 +115,7 @@ public final class InstanceDirectory: Sendable {
             state.names[instance.name] = instance.id
             for watcher in state.watchers[instance.id, default: [:]].values { watcher.yield(instance) }
         }
+        feed.mark(instance.id)
     }
 
     /// Takes a deleted instance out; those who watch it see their stream end.
@@ -124,6 +127,7 @@ public final class InstanceDirectory: Sendable {
             return state.watchers.removeValue(forKey: id).map { Array($0.values) } ?? []
         }
         for watcher in watchers { watcher.finish() }
+        feed.mark(id)
     }
 
     /// The instance as it is, then each change; ends when it is deleted.

@@ -114,6 +114,20 @@ public final class InstancesService: Sendable {
     ///   `alreadyExists` `name_conflict` or `port_in_use`, `invalidState` `volume_in_use`, `quotaExceeded`, `unavailable`. Nothing is left of an instance
     ///   whose creation failed.
     public func create(_ request: CreateInstanceRequest) async throws -> Instance {
+        try await create(request, onAccepted: { _ in })
+    }
+
+    /// The same, and says as soon as it is known that there will be an instance: it is stored then, with its name and id.
+    ///
+    /// - Parameters:
+    ///   - request: What is asked for.
+    ///   - onAccepted: Is called once, before anything is made on the host.
+    /// - Returns: The instance.
+    /// - Throws: As ``create(_:)``.
+    public func create(
+        _ request: CreateInstanceRequest,
+        onAccepted: @Sendable (Instance) -> Void
+    ) async throws -> Instance {
         let new = Instance(
             id: .random(),
             specification: try await validated(request),
@@ -121,6 +135,7 @@ public final class InstancesService: Sendable {
         )
         return try await context.admission.admitting(new, new.specification.size) {
             let instance = try await accept(new)
+            onAccepted(instance)
             let controller = adopt(instance)
             do {
                 try await controller.perform(.create) { try await $0.start(StartInstanceRequest()) }

@@ -110,4 +110,21 @@ public protocol SupervisedProcess: Sendable {
     ///
     /// - Throws: ``AgentError`` `unavailable` if one is not there, or cannot be handed over.
     func permit(_ files: [ProcessFile]) async throws
+    /// Takes files back that it was given at its start or since; what it has open stays so. Those that it does not have are
+    /// no error.
+    ///
+    /// - Throws: ``AgentError`` `unavailable` if one cannot be taken back.
+    func forbid(_ files: [ProcessFile]) async throws
+    /// Lets it make files for the agent.
+    ///
+    /// - Parameters:
+    ///   - directory: The agent's own, which is there, on the file system of its data.
+    ///   - body: Has the process make files in the directory of the path that it is passed, and returns when they are whole.
+    ///     That may be another directory than the agent's: what is in it is moved afterwards, and thrown away if `body`
+    ///     throws.
+    /// - Throws: What `body` throws; ``AgentError`` `unavailable` if what it made cannot be moved, or is anything but files.
+    func collect(
+        into directory: FilePath,
+        _ body: @Sendable (FilePath) async throws -> Void
+    ) async throws
 }

@@ -4,12 +4,12 @@ import HummingbirdCore
 
 /// The plain side of attach: what a request that did not become a WebSocket is told.
 struct AttachRoute: Sendable {
-    static let path = "/instances/{id}/attach"
+    static let path = AgentOperation.attachToInstance.row.http?.path ?? ""
 
     let instances: any InstanceOperations
 
     var route: Route {
-        Route(.get, Self.path, .scope(Scope(.instance, .write))) { call in
+        Route(.attachToInstance) { call in
             _ = try Self.includesLog(call.query)
             try checkState(call.subject)
             throw TransportError.upgradeRequired("attach")

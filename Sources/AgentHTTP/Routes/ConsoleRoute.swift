@@ -11,7 +11,7 @@ struct ConsoleRoute: Sendable {
     let instances: any InstanceOperations
 
     var route: Route {
-        Route(.get, Self.path, .scope(Scope(.instance, .read))) { call in
+        Route(.followConsole) { call in
             _ = try Self.tail(call.query)
             _ = try instances.get(call.subject)
             throw TransportError.upgradeRequired("console")

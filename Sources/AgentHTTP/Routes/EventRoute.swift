@@ -9,7 +9,7 @@ struct EventRoute: Sendable {
 
     /// Names instances and images, so it is for those who may see instances; of images others see nothing here.
     var route: Route {
-        Route(.get, "/events", .scope(Scope(.instance, .read)), produces: .events) { call in
+        Route(.followEvents, produces: .events) { call in
             try call.query.check(only: ["after"])
             let seesImages = call.identity?.allows(.scope(Scope(.image, .read))) ?? true
             return .events(events.events(after: try Self.position(call.query["after"])), for: call) { event in

@@ -4,12 +4,12 @@ import HummingbirdCore
 
 /// The plain side of exec: what a request that did not become a WebSocket is told.
 struct ExecRoute: Sendable {
-    static let path = "/instances/{id}/exec"
+    static let path = AgentOperation.execInInstance.row.http?.path ?? ""
 
     let instances: any InstanceOperations
 
     var route: Route {
-        Route(.get, Self.path, .scope(Scope(.instance, .write))) { call in
+        Route(.execInInstance) { call in
             try checkState(call.subject)
             throw TransportError.upgradeRequired("exec")
         }

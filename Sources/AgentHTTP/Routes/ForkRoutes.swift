@@ -9,13 +9,13 @@ struct ForkRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.post, "/instances/{id}/fork", .scope(Scope(.instance, .write)), consumes: .json) { call in
+            Route(.forkInstance, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try ForkInstanceBody(try await call.body.fields())
                 let instance = try await instances.fork(call.subject, try ForkInstanceRequest(body))
                 return try .json(InstanceResponse(instance), status: .created)
             },
-            Route(.post, "/snapshots/{id}/fork", .scope(Scope(.instance, .write)), consumes: .json) { call in
+            Route(.forkSnapshot, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try ForkInstanceBody(ofSnapshot: try await call.body.fields())
                 let instance = try await instances.forkSnapshot(call.subject, try ForkInstanceRequest(body))

@@ -9,13 +9,13 @@ struct ImageRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.get, "/images", .scope(Scope(.image, .read))) { call in
+            Route(.listImages) { call in
                 try call.query.check(only: ["tags"])
                 let tags = try call.query.tags()
                 let found = images.list().filter { image in tags.allSatisfy { image.tags[$0.key] == $0.value } }
                 return try .cacheable(found.map(ImageResponse.init), for: call)
             },
-            Route(.post, "/images", .scope(Scope(.image, .write)), consumes: .json) { call in
+            Route(.pullImage, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try CreateImageBody(try await call.body.fields())
                 let reference = try ImageReference(body.name)
@@ -23,16 +23,16 @@ struct ImageRoutes: Sendable {
                 let image = try await images.pull(reference, tags: body.tags ?? [:], credentials: credentials)
                 return try .json(ImageResponse(image), status: .accepted)
             },
-            Route(.get, "/images/{name}", .scope(Scope(.image, .read))) { call in
+            Route(.getImage) { call in
                 try call.query.check(only: [])
                 return try .cacheable(ImageResponse(try images.get(try ImageReference(call.subject))), for: call)
             },
-            Route(.delete, "/images/{name}", .scope(Scope(.image, .delete))) { call in
+            Route(.deleteImage) { call in
                 try call.query.check(only: [])
                 try await images.delete(try ImageReference(call.subject))
                 return .empty
             },
-            Route(.get, "/images/{name}/progress", .scope(Scope(.image, .read)), produces: .events) { call in
+            Route(.followImageProgress, produces: .events) { call in
                 try call.query.check(only: [])
                 let reference = try ImageReference(call.subject)
                 let images = images

@@ -13,16 +13,16 @@ struct ImageStorageRoutes: Sendable {
     var routes: [Route] {
         [
             // Names instances, so it is for those who may see them.
-            Route(.get, "/system/df", .scope(Scope(.instance, .read))) { call in
+            Route(.getDiskUsage) { call in
                 try call.query.check(only: [])
                 return try .cacheable(DiskUsageResponse(try await resources.diskUsage()), for: call)
             },
-            Route(.post, "/images/prune", .scope(Scope(.image, .delete)), consumes: .json) { call in
+            Route(.pruneImages, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try await call.body.optionalFields().map { try PruneImagesBody($0) } ?? PruneImagesBody()
                 return try .json(PruneImagesResponse(try await images.prune(try ImagePruneRequest(body, now: Date()))))
             },
-            Route(.get, "/images/{name}/archive", .scope(Scope(.image, .read)), produces: .tar) { call in
+            Route(.saveImage, produces: .tar) { call in
                 try call.query.check(only: [])
                 let archive = try await images.archive(try ImageReference(call.subject))
                 return Response(

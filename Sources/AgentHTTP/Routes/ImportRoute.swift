@@ -15,7 +15,7 @@ struct ImportRoute: Sendable {
     let threads: NIOThreadPool
 
     var route: Route {
-        Route(.post, "/images/import", .scope(Scope(.image, .write)), consumes: .bytes) { call in
+        Route(.importImage, consumes: .bytes) { call in
             try call.query.check(only: ["name", "tags"])
             let name = try call.query["name"].flatMap { text throws(AgentError) in
                 text.isEmpty ? nil : try ImageReference(text)

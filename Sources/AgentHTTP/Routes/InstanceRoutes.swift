@@ -13,14 +13,14 @@ struct InstanceRoutes: Sendable {
 
     private var collection: [Route] {
         [
-            Route(.get, "/instances", .scope(Scope(.instance, .read))) { call in
+            Route(.listInstances) { call in
                 try call.query.check(only: ["state", "tags"])
                 var filter = InstanceFilter()
                 filter.state = try Self.state(call.query["state"])
                 filter.tags = try call.query.tags()
                 return try .cacheable(instances.list(filter).map(InstanceResponse.init), for: call)
             },
-            Route(.post, "/instances", .scope(Scope(.instance, .write)), consumes: .json) { call in
+            Route(.createInstance, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try CreateInstanceBody(try await call.body.fields())
                 let instance = try await instances.create(try CreateInstanceRequest(body))
@@ -31,16 +31,16 @@ struct InstanceRoutes: Sendable {
 
     private var item: [Route] {
         [
-            Route(.get, "/instances/{id}", .scope(Scope(.instance, .read))) { call in
+            Route(.getInstance) { call in
                 try call.query.check(only: [])
                 return try .cacheable(InstanceResponse(try instances.get(call.subject)), for: call)
             },
-            Route(.delete, "/instances/{id}", .scope(Scope(.instance, .delete))) { call in
+            Route(.deleteInstance) { call in
                 try call.query.check(only: [])
                 try await instances.delete(call.subject)
                 return .empty
             },
-            Route(.post, "/instances/{id}/start", .scope(Scope(.instance, .write)), consumes: .json) { call in
+            Route(.startInstance, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try await call.body.optionalFields().map { reader throws(FieldError) in
                     try StartInstanceBody(reader)
@@ -51,7 +51,7 @@ struct InstanceRoutes: Sendable {
                 )
                 return try .json(InstanceResponse(try await instances.start(call.subject, request)))
             },
-            Route(.post, "/instances/{id}/stop", .scope(Scope(.instance, .write)), consumes: .json) { call in
+            Route(.stopInstance, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try await call.body.optionalFields().map { reader throws(FieldError) in
                     try StopInstanceBody(reader)
@@ -61,11 +61,11 @@ struct InstanceRoutes: Sendable {
                 request.isForHostShutdown = body?.hostShutdown ?? false
                 return try .json(InstanceResponse(try await instances.stop(call.subject, request)))
             },
-            Route(.get, "/instances/{id}/stats", .scope(Scope(.instance, .read))) { call in
+            Route(.getInstanceStats) { call in
                 try call.query.check(only: [])
                 return try .json(InstanceStatsResponse(try await instances.usage(call.subject)))
             },
-            Route(.get, "/instances/{id}/wait", .scope(Scope(.instance, .read))) { call in
+            Route(.waitForInstance) { call in
                 try call.query.check(only: ["state", "timeout"])
                 guard let state = try Self.state(call.query["state"]) else {
                     throw AgentError(.invalidArgument, code: "missing_field", "query parameter 'state' is required")

@@ -8,7 +8,7 @@ struct LifecycleRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.patch, "/instances/{id}", .scope(Scope(.instance, .write)), consumes: .json) { call in
+            Route(.updateInstance, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try UpdateInstanceBody(try await call.body.fields())
                 var request = UpdateInstanceRequest()
@@ -17,25 +17,25 @@ struct LifecycleRoutes: Sendable {
                 request.memory = try CreateInstanceRequest.size(body.size, "size")
                 return try .json(InstanceResponse(try await instances.update(call.subject, request)))
             },
-            Route(.post, "/instances/{id}/standby", .scope(Scope(.instance, .write)), consumes: .json) { call in
+            Route(.standbyInstance, consumes: .json) { call in
                 try call.query.check(only: [])
                 _ = try await call.body.optionalFields().map { reader throws(FieldError) in
                     try StandbyInstanceBody(reader)
                 }
                 return try .json(InstanceResponse(try await instances.standby(call.subject)))
             },
-            plain("pause") { try await $0.pause($1) },
-            plain("resume") { try await $0.resume($1) },
-            plain("restore") { try await $0.restore($1) },
+            plain(.pauseInstance) { try await $0.pause($1) },
+            plain(.resumeInstance) { try await $0.resume($1) },
+            plain(.restoreInstance) { try await $0.restore($1) },
         ]
     }
 
     /// A request without a body; an empty object is none.
     private func plain(
-        _ name: String,
+        _ operation: AgentOperation,
         _ act: @escaping @Sendable (any InstanceOperations, String) async throws -> Instance
     ) -> Route {
-        Route(.post, "/instances/{id}/\(name)", .scope(Scope(.instance, .write)), consumes: .json) { call in
+        Route(operation, consumes: .json) { call in
             try call.query.check(only: [])
             if let reader = try await call.body.optionalFields() { try reader.finish() }
             return try .json(InstanceResponse(try await act(instances, call.subject)))

@@ -11,7 +11,7 @@ struct LogRoute: Sendable {
     let instances: any InstanceOperations
 
     var route: Route {
-        Route(.get, "/instances/{id}/logs", .scope(Scope(.instance, .read)), produces: .events) { call in
+        Route(.readLogs, produces: .events) { call in
             try call.query.check(only: ["tail", "follow", "source", "format"])
             let lines = try await lines(call)
             switch call.query["format"] {

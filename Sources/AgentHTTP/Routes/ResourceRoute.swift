@@ -9,7 +9,7 @@ struct ResourceRoute: Sendable {
 
     /// Names instances, so it is for those who may see them.
     var route: Route {
-        Route(.get, "/resources", .scope(Scope(.instance, .read))) { call in
+        Route(.getResources) { call in
             try call.query.check(only: [])
             return try .cacheable(ResourcesResponse(try await resources.report()), for: call)
         }

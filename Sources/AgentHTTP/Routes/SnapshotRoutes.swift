@@ -11,16 +11,14 @@ struct SnapshotRoutes: Sendable {
 
     private var ofInstances: [Route] {
         [
-            Route(.post, "/instances/{id}/snapshots", .scope(Scope(.snapshot, .write)), consumes: .json) { call in
+            Route(.createSnapshot, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try CreateSnapshotBody(try await call.body.fields())
                 let snapshot = try await instances.createSnapshot(call.subject, try CreateSnapshotRequest(body))
                 return try .json(SnapshotResponse(snapshot), status: .created)
             },
             Route(
-                .post,
-                "/instances/{id}/snapshots/{snapshotId}/restore",
-                .scope(Scope(.instance, .write)),
+                .restoreSnapshot,
                 consumes: .json
             ) { call in
                 try call.query.check(only: [])
@@ -39,15 +37,15 @@ struct SnapshotRoutes: Sendable {
 
     private var collection: [Route] {
         [
-            Route(.get, "/snapshots", .scope(Scope(.snapshot, .read))) { call in
+            Route(.listSnapshots) { call in
                 try call.query.check(only: ["name", "source_instance_id", "kind", "tags"])
                 return try .cacheable(try snapshots(call).map(SnapshotResponse.init), for: call)
             },
-            Route(.get, "/snapshots/{id}", .scope(Scope(.snapshot, .read))) { call in
+            Route(.getSnapshot) { call in
                 try call.query.check(only: [])
                 return try .cacheable(SnapshotResponse(try instances.snapshot(call.subject)), for: call)
             },
-            Route(.delete, "/snapshots/{id}", .scope(Scope(.snapshot, .delete))) { call in
+            Route(.deleteSnapshot) { call in
                 try call.query.check(only: [])
                 try await instances.deleteSnapshot(call.subject)
                 return .empty

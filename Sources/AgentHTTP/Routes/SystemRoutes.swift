@@ -12,31 +12,31 @@ struct SystemRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.get, "/health", .open) { call in
+            Route(.getHealth) { call in
                 try call.query.check(only: [])
                 return try .json(HealthResponse(status: "ok"))
             },
             // The listener opens once the state is loaded and adopted, so who gets an answer gets this one, until the
             // agent is told to stop.
-            Route(.get, "/ready", .open) { call in
+            Route(.getReady) { call in
                 try call.query.check(only: [])
                 guard !Task.isShuttingDownGracefully else {
                     throw AgentError(.unavailable, code: "shutting_down", "the agent is stopping")
                 }
                 return try .json(HealthResponse(status: "ready"))
             },
-            Route(.get, "/capabilities", .known) { call in
+            Route(.getCapabilities) { call in
                 try call.query.check(only: [])
                 return try .cacheable(capabilities, for: call)
             },
-            Route(.get, "/spec.yaml", .open, produces: .yaml) { _ in
+            Route(.getSpecificationYAML, produces: .yaml) { _ in
                 Response(
                     status: .ok,
                     headers: [.contentType: "application/yaml"],
                     body: ResponseBody(byteBuffer: ByteBuffer(string: document.yaml))
                 )
             },
-            Route(.get, "/spec.json", .open) { _ in
+            Route(.getSpecificationJSON) { _ in
                 Response(
                     status: .ok,
                     headers: [.contentType: "application/json"],

@@ -15,14 +15,14 @@ struct VolumeRoutes: Sendable {
 
     private var collection: [Route] {
         [
-            Route(.get, "/volumes", .scope(Scope(.volume, .read))) { call in
+            Route(.listVolumes) { call in
                 try call.query.check(only: ["name", "tags"])
                 var filter = VolumeFilter()
                 filter.tags = try call.query.tags()
                 if let name = call.query["name"], !name.isEmpty { filter.name = name }
                 return try .cacheable(volumes.list(filter).map(VolumeResponse.init), for: call)
             },
-            Route(.post, "/volumes", .scope(Scope(.volume, .write)), consumes: .bytes) { call in
+            Route(.createVolume, consumes: .bytes) { call in
                 try call.query.check(only: [])
                 let type = call.headers[.contentType] ?? ""
                 switch type.prefix(while: { $0 != ";" }).filter({ $0 != " " }).lowercased() {
@@ -37,7 +37,7 @@ struct VolumeRoutes: Sendable {
                     throw TransportError.unsupportedMediaType("application/json or multipart/form-data", got: type)
                 }
             },
-            Route(.post, "/volumes/from-archive", .scope(Scope(.volume, .write)), consumes: .bytes) { call in
+            Route(.importVolume, consumes: .bytes) { call in
                 try call.query.check(only: ["name", "size_gb", "id", "tags"])
                 return try .json(VolumeResponse(try await receiveArchive(call)), status: .created)
             },
@@ -46,17 +46,17 @@ struct VolumeRoutes: Sendable {
 
     private var item: [Route] {
         [
-            Route(.get, "/volumes/{id}", .scope(Scope(.volume, .read))) { call in
+            Route(.getVolume) { call in
                 try call.query.check(only: [])
                 return try .cacheable(VolumeResponse(try volumes.get(call.subject)), for: call)
             },
-            Route(.patch, "/volumes/{id}", .scope(Scope(.volume, .write)), consumes: .json) { call in
+            Route(.growVolume, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try UpdateVolumeBody(try await call.body.fields())
                 let size = try ByteSize(volumeGigabytes: body.size)
                 return try .json(VolumeResponse(try await volumes.grow(call.subject, to: size)))
             },
-            Route(.delete, "/volumes/{id}", .scope(Scope(.volume, .delete))) { call in
+            Route(.deleteVolume) { call in
                 try call.query.check(only: [])
                 try await volumes.delete(call.subject)
                 return .empty
@@ -66,12 +66,7 @@ struct VolumeRoutes: Sendable {
 
     private var ofInstances: [Route] {
         [
-            Route(
-                .post,
-                "/instances/{id}/volumes/{volumeId}",
-                .scope(Scope(.instance, .write)),
-                consumes: .json
-            ) { call in
+            Route(.attachVolume, consumes: .json) { call in
                 try call.query.check(only: [])
                 let body = try AttachVolumeBody(try await call.body.fields())
                 let request = VolumeMountRequest(
@@ -81,7 +76,7 @@ struct VolumeRoutes: Sendable {
                 )
                 return try .json(InstanceResponse(try await instances.attachVolume(call.subject, request)))
             },
-            Route(.delete, "/instances/{id}/volumes/{volumeId}", .scope(Scope(.instance, .write))) { call in
+            Route(.detachVolume) { call in
                 try call.query.check(only: [])
                 let instance = try await instances.detachVolume(call.subject, volume: call.parameters.last ?? "")
                 return try .json(InstanceResponse(instance))

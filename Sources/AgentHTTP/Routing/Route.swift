@@ -1,3 +1,4 @@
+import AgentCore
 import HTTPTypes
 import HummingbirdCore
 import Logging
@@ -58,6 +59,26 @@ struct Route: Sendable {
         self.produces = produces
         self.handler = handler
         self.pattern = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+    }
+
+    /// The route of an operation: its method, path and access are the table's.
+    init(
+        _ operation: AgentOperation,
+        consumes: Consumes = .nothing,
+        produces: Media = .json,
+        handler: @escaping @Sendable (Call) async throws -> Response
+    ) {
+        guard let endpoint = operation.row.http, let method = HTTPRequest.Method(rawValue: endpoint.method) else {
+            preconditionFailure("\(operation) has no HTTP method and path")
+        }
+        self.init(
+            method,
+            endpoint.path,
+            operation.row.access,
+            consumes: consumes,
+            produces: produces,
+            handler: handler
+        )
     }
 
     /// The parameters of a path that fits, nil for one that doesn't.

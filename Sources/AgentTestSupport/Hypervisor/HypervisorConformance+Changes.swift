@@ -64,7 +64,7 @@ extension HypervisorConformance {
                 for disk in disks { try await machine.attach(disk) }
                 try await requireError(.alreadyExists, "the same disk again") { try await machine.attach(disks[0]) }
                 for disk in disks {
-                    for _ in 0..<2 { try await subject.detach(disk.serial, from: machine) }
+                    for _ in 0..<2 { try await subject.detach(disk, from: machine) }
                 }
             }
             await machine.kill()
@@ -100,7 +100,7 @@ extension HypervisorConformance {
             let restored = try await subject.driver.restore(saved, from: directory, session: session)
             try await restored.resume()
             try await requireError(.alreadyExists, "the disk that it has") { try await restored.attach(disk) }
-            try await subject.detach(disk.serial, from: restored)
+            try await subject.detach(disk, from: restored)
             try await restored.attach(disk)
             await restored.kill()
             _ = try await remainingEvents(of: restored)
@@ -123,15 +123,15 @@ extension HypervisorConformance {
 
 extension HypervisorConformance.Subject {
     /// A guest that is booting does not let go of a disk yet; a real one is asked until it does.
-    fileprivate func detach(_ serial: String, from machine: any VirtualMachine) async throws {
+    fileprivate func detach(_ disk: MachineDescription.Disk, from machine: any VirtualMachine) async throws {
         for _ in 0..<10 {
             do {
-                return try await machine.detachDisk(serial: serial)
+                return try await machine.detach(disk)
             } catch let error as AgentError where error.kind == .timeout {
                 continue
             }
         }
-        throw ConformanceFailure("the disk \(serial) is not let go of")
+        throw ConformanceFailure("the disk \(disk.serial) is not let go of")
     }
 
     /// A disk of 1 MiB beside the snapshots.

@@ -72,9 +72,9 @@ final class InMemoryMachine: VirtualMachine {
         try machine.attach(disk)
     }
 
-    func detachDisk(serial: String) async throws {
+    func detach(_ disk: MachineDescription.Disk) async throws {
         try await enter(.detachDisk)
-        try machine.detachDisk(serial: serial)
+        try machine.detach(disk)
     }
 
     func attach(_ card: MachineDescription.Card) async throws {

@@ -24,9 +24,9 @@ extension SimulatedMachine {
         }
     }
 
-    func detachDisk(serial: String) throws {
+    func detach(_ disk: MachineDescription.Disk) throws {
         try change { machine in
-            machine.disks.removeAll { $0.serial == serial && $0.slot != nil }
+            machine.disks.removeAll { $0.serial == disk.serial && $0.slot != nil }
         }
     }
 

@@ -70,6 +70,10 @@ final class InMemoryProcess: SupervisedProcess {
 
     func waitForExit() async throws -> ProcessExit { try await exit.wait() }
     func permit(_: [ProcessFile]) async throws {}
+    func forbid(_: [ProcessFile]) async throws {}
+    func collect(into directory: FilePath, _ body: @Sendable (FilePath) async throws -> Void) async throws {
+        try await body(directory)
+    }
     func signal(_ number: Int32) { end(.signal(Int(number))) }
     func end(_ result: ProcessExit) { exit.fulfil(result) }
 }

@@ -20,6 +20,7 @@ public final class InMemoryImages: Sendable {
         var gates: [Step: AsyncStream<Void>] = [:]
         var calls: [Step: Int] = [:]
         var nextArchive = 0
+        var archiveDirectory: FilePath = "/nonexistent"
         var limit: ByteSize?
         var credentials: [RegistryCredentials?] = []
     }
@@ -37,6 +38,11 @@ public final class InMemoryImages: Sendable {
     /// Says what an archive file contains.
     public func setContents(_ image: FetchedImage, of archive: FilePath) {
         state.withLock { $0.archives[archive] = image }
+    }
+
+    /// Lets archives be received for real: into files in a directory, which stay there.
+    public func receiveArchives(in directory: FilePath) {
+        state.withLock { $0.archiveDirectory = directory }
     }
 
     /// Makes the next call of a step fail.
@@ -149,7 +155,7 @@ extension InMemoryImages: ImageStore {
     public func newArchiveFile() async throws -> FilePath {
         state.withLock { state in
             state.nextArchive += 1
-            let path = FilePath("/nonexistent/archive-\(state.nextArchive)")
+            let path = state.archiveDirectory.appending("archive-\(state.nextArchive)")
             state.archives[path] = FetchedImage(
                 digest: Fixtures.digest("0"),
                 configuration: ImageConfiguration(),

@@ -1,4 +1,5 @@
 import AgentCore
+import AgentDBus
 import AgentHTTP
 import Foundation
 import HypervisorPlugin
@@ -23,6 +24,7 @@ struct HostCheck {
         findings += CapabilityCheck(isNeeded: configuration.network != .none).findings()
         findings.append(wiring())
         findings.append(tcp())
+        findings += await bus()
         return findings
     }
 
@@ -93,7 +95,9 @@ struct HostCheck {
         var findings: [HostFinding] = []
         var isFound = false
         do {
-            let found = try await CloudHypervisorDriver.information(.init(agent: configuration))
+            let found = try await CloudHypervisorDriver.information(
+                CloudHypervisorConfiguration(agent: configuration, kind: SupervisorKind(configuration.supervisor))
+            )
             isFound = true
             let others = found.otherVersions.isEmpty ? "" : "; also \(found.otherVersions.joined(separator: ", "))"
             findings.append(
@@ -155,6 +159,14 @@ struct HostCheck {
             )
         }
         return HostFinding(.ok, "wiring", "complete")
+    }
+
+    private func bus() async -> [HostFinding] {
+        do {
+            return await BusCheck(try DBusConfiguration(agent: configuration)).findings()
+        } catch {
+            return [HostFinding(.error, "D-Bus", "\(error)", fix: "set DBUS to system, off, or an address")]
+        }
     }
 
     private func tcp() -> HostFinding {

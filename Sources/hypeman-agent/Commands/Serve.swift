@@ -51,6 +51,7 @@ struct Serve: AsyncParsableCommand {
                         services: [
                             .init(service: agent),
                             .init(service: AnnouncedServer(server: agent.server, notifier: notifier, status: status)),
+                            .init(service: agent.bus),
                             .init(
                                 service: Watchdog(
                                     probe: {

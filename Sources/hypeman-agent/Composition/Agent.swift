@@ -1,4 +1,5 @@
 import AgentCore
+import AgentDBus
 import AgentHTTP
 import Foundation
 import Logging
@@ -14,6 +15,7 @@ struct Agent: Service {
     let pushes: PushService
     let information: AgentInformation
     let server: AgentHTTPServer
+    let bus: AgentBus
     let logger: Logger
 
     /// Takes up what an earlier life left; afterwards requests can be served.

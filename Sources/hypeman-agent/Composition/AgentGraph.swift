@@ -1,6 +1,8 @@
 import AgentCore
+import AgentDBus
 import AgentHTTP
 import AgentStore
+import Foundation
 import HypervisorPlugin
 import Logging
 import NetworkPlugin
@@ -33,7 +35,7 @@ enum AgentGraph {
                 provide(ImagesConfiguration.init(agent:))
                 provide(VolumesConfiguration.init(agent:))
                 provide(StorageConfiguration.init(agent:directory:))
-                provide(CloudHypervisorConfiguration.init(agent:))
+                provide({ (agent: AgentConfiguration) in CloudHypervisorConfiguration(agent: agent, kind: kind) })
                 provide(QEMUConfiguration.init(agent:))
                 provide({ (agent: AgentConfiguration) in HTTPConfiguration(agent: agent, socket: socket) })
                 provide(ResourcesConfiguration.init(agent:))
@@ -76,6 +78,10 @@ enum AgentGraph {
                 bind((any ResourceOperations).self) { (it: ResourcesService) in it }
                 bind((any EventOperations).self) { (it: EventsService) in it }
                 provide(AgentHTTPServer.init)
+            }
+            ProviderSet("dbus") {
+                provide(DBusConfiguration.init(agent:))
+                provide(AgentBus.init)
             }
             root
         }
@@ -161,11 +167,17 @@ extension QEMUConfiguration {
 }
 
 extension CloudHypervisorConfiguration {
-    init(agent: AgentConfiguration) {
+    init(agent: AgentConfiguration, kind: SupervisorKind) {
+        // A unit has nothing in its data directory but what it may open.
+        let directories: [FilePath] =
+            switch kind {
+            case .systemd: [agent.dataDirectory]
+            case .child: ["snapshots", "volumes"].map { agent.dataDirectory.appending($0) }
+            }
         self.init(
             executables: agent.cloudHypervisors,
             accelerator: agent.accelerator,
-            writableDirectories: ["snapshots", "volumes"].map { agent.dataDirectory.appending($0) }
+            writableDirectories: directories
         )
     }
 }
@@ -203,6 +215,13 @@ extension HTTPConfiguration {
             jwtSecret: agent.jwtSecret,
             tls: tls
         )
+    }
+}
+
+extension DBusConfiguration {
+    /// The bus's address comes from the process's environment, as for every program on it.
+    init(agent: AgentConfiguration) throws {
+        try self.init(agent.bus, environment: ProcessInfo.processInfo.environment)
     }
 }
 

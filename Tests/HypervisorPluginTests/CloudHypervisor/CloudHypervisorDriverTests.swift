@@ -176,7 +176,7 @@ import Testing
             let disk = MachineDescription.Disk(serial: "vol-1", path: path, readOnly: false, slot: 3)
             try await machine.attach(disk)
             for _ in 0..<2 {
-                let error = await #expect(throws: AgentError.self) { try await machine.detachDisk(serial: "vol-1") }
+                let error = await #expect(throws: AgentError.self) { try await machine.detach(disk) }
                 #expect(error?.kind == .timeout)
             }
             let again = await #expect(throws: AgentError.self) { try await machine.attach(disk) }
@@ -188,7 +188,7 @@ import Testing
     @Test func aDiskOfTheStartIsNotTakenOut() async throws {
         try await StubFixture.with { fixture in
             let machine = try await fixture.start()
-            try await machine.detachDisk(serial: "overlay")
+            try await machine.detach(fixture.machine.disks[1])
             let actions = try fixture.requests().map(\.action)
             #expect(!actions.contains("vm.remove-device"))
             await machine.kill()

@@ -164,7 +164,7 @@ private final class VsockMachine: VirtualMachine {
     func snapshot(to directory: SnapshotDirectory) async throws { throw unused }
     func resize(to size: MachineSize) async throws { throw unused }
     func attach(_ disk: MachineDescription.Disk) async throws { throw unused }
-    func detachDisk(serial: String) async throws { throw unused }
+    func detach(_: MachineDescription.Disk) async throws { throw unused }
     func attach(_ card: MachineDescription.Card) async throws { throw unused }
     func detachCard() async throws { throw unused }
     func pressPowerButton() async throws { throw unused }

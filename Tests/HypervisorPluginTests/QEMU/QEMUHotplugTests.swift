@@ -16,7 +16,7 @@ import Testing
             #expect(try await guest.firstLine(of: "vol-1") == "vol-1 is here")
             try await guest.restart(with: [disk])
             #expect(try await guest.firstLine(of: "vol-1") == "vol-1 is here")
-            try await guest.machine.detachDisk(serial: "vol-1")
+            try await guest.machine.detach(disk)
             #expect(try await guest.run(["sh", "-c", "cat /sys/block/*/serial"]).contains("vol-1") == false)
             // Its file is free.
             try await end(try await guest.anotherMachine(with: disk))
@@ -41,13 +41,14 @@ import Testing
 
     @Test func anotherLifeOfTheAgentTakesOutWhatTheOneBeforePluggedIn() async throws {
         try await LiveGuest.with { guest in
-            try await guest.machine.attach(try guest.disk("vol-1", slot: 0))
+            let disk = try guest.disk("vol-1", slot: 0)
+            try await guest.machine.attach(disk)
             try await guest.adopt()
             #expect(try await guest.firstLine(of: "vol-1") == "vol-1 is here")
             let again = try guest.disk("vol-1", slot: 1)
             let error = await #expect(throws: AgentError.self) { try await guest.machine.attach(again) }
             #expect(error?.kind == .alreadyExists)
-            try await guest.machine.detachDisk(serial: "vol-1")
+            try await guest.machine.detach(disk)
             try await guest.machine.attach(again)
         }
     }
@@ -58,10 +59,10 @@ import Testing
             try await guest.machine.attach(disk)
             _ = try await guest.firstLine(of: "vol-1")
             try await guest.machine.pause()
-            let error = await #expect(throws: AgentError.self) { try await guest.machine.detachDisk(serial: "vol-1") }
+            let error = await #expect(throws: AgentError.self) { try await guest.machine.detach(disk) }
             #expect(error?.kind == .timeout)
             try await guest.machine.resume()
-            try await guest.machine.detachDisk(serial: "vol-1")
+            try await guest.machine.detach(disk)
             try await guest.machine.attach(disk)
         }
     }

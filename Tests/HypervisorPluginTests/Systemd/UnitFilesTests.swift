@@ -79,6 +79,51 @@ struct UnitFilesTests {
         }
     }
 
+    /// What a VM makes is the agent's only as files, and nothing of a failure stays.
+    @Test func filesThatAVMMakesAreMovedToTheAgents() async throws {
+        try await Scratch.with { scratch in
+            let data = scratch.appending("data")
+            let target = try scratch.directory("target")
+            let instance = InstanceID.random()
+            let mirror = data.appending("vms").appending(instance.rawValue)
+            try FileManager.default.createDirectory(atPath: data.string, withIntermediateDirectories: true)
+            let files = UnitFiles(dataDirectory: data, instance: instance)
+            try await files.prepare(try Self.specification(scratch, []))
+            // As the VM has it: in place of the data directory.
+            @Sendable func inside(_ path: FilePath) -> FilePath {
+                mirror.appending(path.components.dropFirst(data.components.count))
+            }
+            let outbox = mirror.appending(".written")
+            try await files.collect(into: target) { path in
+                let inside = inside(path)
+                #expect(inside == outbox)
+                #expect(try mode(inside) == 0o770)
+                try Data("x".utf8).write(to: URL(fileURLWithPath: inside.appending("memory").string))
+            }
+            #expect(try String(contentsOfFile: target.appending("memory").string, encoding: .utf8) == "x")
+            #expect(!FileManager.default.fileExists(atPath: outbox.string))
+
+            struct Refusal: Error {}
+            await #expect(throws: Refusal.self) {
+                try await files.collect(into: target) { path in
+                    try Data("y".utf8).write(to: URL(fileURLWithPath: inside(path).appending("half").string))
+                    throw Refusal()
+                }
+            }
+            let link = await #expect(throws: AgentError.self) {
+                try await files.collect(into: target) { path in
+                    try FileManager.default.createSymbolicLink(
+                        atPath: inside(path).appending("config").string,
+                        withDestinationPath: "/etc/passwd"
+                    )
+                }
+            }
+            #expect(link?.kind == .unavailable)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: target.string) == ["memory"])
+            #expect(!FileManager.default.fileExists(atPath: outbox.string))
+        }
+    }
+
     @Test func aVMFindsItsOwnFilesUnderTheirPaths() async throws {
         try await Scratch.with { scratch in
             let instance = InstanceID.random()
@@ -134,6 +179,16 @@ struct UnitFilesTests {
             await #expect(throws: AgentError.self) {
                 try await files.permit([ProcessFile(path: data.appending("l"), isWritable: false)])
             }
+
+            // A file that was replaced is replaced for the VM, and what is taken back leaves no link that keeps its room.
+            try FileManager.default.removeItem(atPath: volume.string)
+            #expect(FileManager.default.createFile(atPath: volume.string, contents: Data("new".utf8)))
+            let replaced = ProcessFile(path: volume, isWritable: true)
+            try await files.permit([replaced])
+            #expect(try String(contentsOfFile: mirror.appending("v").string, encoding: .utf8) == "new")
+            for _ in 0..<2 { try await files.forbid([replaced, ProcessFile(path: "/bin/sh", isWritable: false)]) }
+            #expect(!FileManager.default.fileExists(atPath: mirror.appending("v").string))
+            #expect(FileManager.default.fileExists(atPath: volume.string))
 
             #expect(try await UnitFiles.instances(in: data) == [instance])
             for _ in 0..<2 { try await files.removeAll() }

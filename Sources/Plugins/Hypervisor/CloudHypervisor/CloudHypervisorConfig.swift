@@ -123,8 +123,7 @@ struct CloudHypervisorConfig {
         VMConfig.Net(
             id: DeviceID.card(slot: card.slot),
             tap: card.tap,
-            mac: card.mac.description,
-            mtu: card.mtu
+            mac: card.mac.description
         )
     }
 

@@ -54,6 +54,28 @@ extension CloudHypervisorDriver {
     enum Origin: Sendable {
         case boot(sandbox: [FilePath]?)
         case restore(SnapshotDirectory, lazily: Bool, sandbox: [FilePath]?)
+
+        /// What it opens besides the machine's own files.
+        var files: [ProcessFile] {
+            switch self {
+            case .boot: []
+            case .restore(let directory, _, _): CloudHypervisorSnapshot.files(in: directory)
+            }
+        }
+    }
+
+    /// What the VMM of a machine may use, where that can be limited: the guest's own, and what Cloud Hypervisor needs
+    /// beside it.
+    ///
+    /// Its own documentation knows of some 20 MiB; more is for the tables of a large guest's memory, and for buffers of the
+    /// disks. Two processors for its own threads, which mostly rest.
+    static func limits(of machine: MachineDescription) -> ProcessLimits {
+        let most = machine.largestSize ?? machine.size
+        let memory = max(most.memory.bytes, machine.size.memory.bytes)
+        return ProcessLimits(
+            memory: ByteSize(bytes: memory + memory / 64 + (256 << 20)),
+            processors: Double(max(most.vcpus, machine.size.vcpus)) + 2
+        )
     }
 
     /// Starts a process and brings it to where its vCPUs run, or could.
@@ -83,8 +105,9 @@ extension CloudHypervisorDriver {
             workingDirectory: "/",
             outputFile: files.log,
             mark: Self.mark(files),
-            // It brings the TAP device up and sets its MTU, also that of a card that is plugged in later.
-            capabilities: [.networkAdministration]
+            unit: .machine(machine.instance),
+            files: machine.files + origin.files,
+            limits: Self.limits(of: machine)
         )
         let process: any SupervisedProcess
         do {
@@ -154,6 +177,8 @@ extension CloudHypervisorDriver {
                     files.removeRestore()
                     return try eventFiles.follow(files.events) { sink.receive($0) }
                 }
+                // It has them open, and a link of its own would keep the room of a snapshot that is deleted.
+                try await process.forbid(origin.files)
                 let record = MachineRecord(
                     hypervisor: name,
                     version: program.version.description,

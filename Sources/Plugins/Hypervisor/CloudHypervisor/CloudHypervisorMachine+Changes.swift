@@ -39,8 +39,11 @@ extension CloudHypervisorMachine {
                     "the machine of instance \(instance) has a disk \(disk.serial)"
                 )
             }
+            try await process.permit([disk.file])
             do {
-                try await controlling { try await self.api.put("vm.add-disk", config) }
+                try await withdrawing(disk) {
+                    try await controlling { try await self.api.put("vm.add-disk", config) }
+                }
             } catch let error as AgentError where error.refusal?.isDiskLock == true {
                 throw AgentError(
                     .invalidState,
@@ -52,8 +55,22 @@ extension CloudHypervisorMachine {
         }
     }
 
-    func detachDisk(serial: String) async throws {
-        try await detach("the disk \(serial)") { DeviceID.isDisk($0, serial: serial) }
+    func detach(_ disk: MachineDescription.Disk) async throws {
+        try await detach("the disk \(disk.serial)") { DeviceID.isDisk($0, serial: disk.serial) }
+        // One of the start stays.
+        guard try await !info().devices.contains(where: { DeviceID.isDisk($0, serial: disk.serial) }) else { return }
+        try await process.forbid([disk.file])
+    }
+
+    /// Plugs in a disk whose file the VMM was just permitted, and takes the file back if it fails.
+    private func withdrawing(_ disk: MachineDescription.Disk, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch {
+            // A task of its own: also for a caller that was cancelled. What cannot be taken back goes with the process.
+            await Task { try? await self.process.forbid([disk.file]) }.value
+            throw error
+        }
     }
 
     func attach(_ card: MachineDescription.Card) async throws {

@@ -31,7 +31,7 @@ final class CloudHypervisorMachine: VirtualMachine {
     let timing: Timing
     /// Devices are added and removed one after the other: what is there is asked first.
     let changes = FairSemaphore(width: 1)
-    private let process: any SupervisedProcess
+    let process: any SupervisedProcess
     private let serial: SerialConsole
     private let files: CloudHypervisorFiles
     private let eventFile: EventFile
@@ -122,8 +122,11 @@ final class CloudHypervisorMachine: VirtualMachine {
             )
         }
         // Not ended with the caller: the VMM cannot be told to stop writing, and other controls wait until it has.
-        let writing = Task { [api, record, timing] in
-            try await Self.write(api, to: directory, version: record.version, timing)
+        let writing = Task { [api, process, record, timing] in
+            try await process.collect(into: directory.path) { try await Self.write(api, to: $0, timing) }
+            try await NIOThreadPool.singleton.runIfActive {
+                try CloudHypervisorSnapshot.complete(directory, version: record.version)
+            }
         }
         let stopped = OneShot<Void>()
         Task {
@@ -184,11 +187,10 @@ final class CloudHypervisorMachine: VirtualMachine {
 
     private static func write(
         _ api: CloudHypervisorAPI,
-        to directory: SnapshotDirectory,
-        version: String,
+        to directory: FilePath,
         _ timing: Timing
     ) async throws {
-        let config = VMSnapshotConfig(destination: "file://\(directory.path)")
+        let config = VMSnapshotConfig(destination: "file://\(directory)")
         let end = ContinuousClock.now + timing.reading
         while true {
             do {
@@ -199,9 +201,6 @@ final class CloudHypervisorMachine: VirtualMachine {
                 // It still reads the memory that it was taken up from, and does so by itself to the end.
                 try await Task.sleep(for: timing.pause)
             }
-        }
-        try await NIOThreadPool.singleton.runIfActive {
-            try CloudHypervisorSnapshot.complete(directory, version: version)
         }
     }
 

@@ -22,6 +22,11 @@ enum CloudHypervisorSnapshot {
         var version: String
     }
 
+    /// What a VMM that takes it up opens by links that ``prepare(_:for:_:sandbox:)`` makes.
+    static func files(in directory: SnapshotDirectory) -> [ProcessFile] {
+        [stateName, memoryName].map { ProcessFile(path: directory.path.appending($0), isWritable: false) }
+    }
+
     /// Adds where it comes from, and returns when all of it is on disk.
     ///
     /// - Throws: ``AgentError`` `storageFull`, `internal`.
@@ -84,7 +89,8 @@ enum CloudHypervisorSnapshot {
         }
         let config = try adapt(saved, to: machine, files, sandbox: sandbox)
         files.removeRestore()
-        guard mkdir(files.restore.string, 0o700) == 0 else {
+        // The VMM may be another user, in the agent's group.
+        guard mkdir(files.restore.string, 0o700) == 0, chmod(files.restore.string, 0o750) == 0 else {
             throw AgentError(.unavailable, "cannot make \(files.restore)", cause: Errno(rawValue: errno))
         }
         for name in [stateName, memoryName] {
@@ -92,8 +98,12 @@ enum CloudHypervisorSnapshot {
                 throw AgentError(.unavailable, "cannot make a link in \(files.restore)", cause: Errno(rawValue: errno))
             }
         }
+        let path = files.restore.appending(configName).string
         try JSONSerialization.data(withJSONObject: config, options: [.sortedKeys, .withoutEscapingSlashes])
-            .write(to: URL(filePath: files.restore.appending(configName).string))
+            .write(to: URL(filePath: path))
+        guard chmod(path, 0o640) == 0 else {
+            throw AgentError(.unavailable, "cannot hand over \(path)", cause: Errno(rawValue: errno))
+        }
     }
 
     /// A saved configuration with the paths, the TAP device and the MAC address of a machine; all else stays, also what
@@ -131,7 +141,7 @@ enum CloudHypervisorSnapshot {
         if let card = machine.card {
             cards[0]["tap"] = card.tap
             cards[0]["mac"] = card.mac.description
-            cards[0]["mtu"] = card.mtu
+            cards[0]["mtu"] = nil
             config["net"] = cards
         }
 

@@ -34,16 +34,19 @@ final class EventFiles: Sendable {
         source.cancel()
     }
 
-    /// Makes the file that a VMM is about to write to, empty and for this user alone.
+    /// Makes the file that a VMM is about to write to, empty and for this user and its group: the VMM may be another user.
     ///
     /// Blocks for microseconds.
     static func make(_ path: FilePath) throws {
-        try FileDescriptor.open(
+        let file = try FileDescriptor.open(
             path,
             .writeOnly,
             options: [.create, .truncate, .closeOnExec, .noFollow],
             permissions: .ownerReadWrite
-        ).close()
+        )
+        try file.closeAfter {
+            guard fchmod(file.rawValue, 0o660) == 0 else { throw Errno(rawValue: errno) }
+        }
     }
 
     /// Reads what is in a file, and then what comes, until the file is let go of by ``EventFile/end()``.

@@ -3,6 +3,7 @@ import CLinux
 import Dispatch
 import Glibc
 import Synchronization
+import SystemPackage
 
 /// A process behind a pidfd: the kernel tells of its end, and a signal cannot reach another process.
 final class WatchedProcess: SupervisedProcess {
@@ -51,6 +52,10 @@ final class WatchedProcess: SupervisedProcess {
 
     /// It has the agent's user, who may open them already.
     func permit(_: [ProcessFile]) async throws {}
+    func forbid(_: [ProcessFile]) async throws {}
+    func collect(into directory: FilePath, _ body: @Sendable (FilePath) async throws -> Void) async throws {
+        try await body(directory)
+    }
 
     func waitForExit() async throws -> ProcessExit { try await exit.wait() }
 

@@ -107,12 +107,14 @@ final class QEMUMachine: VirtualMachine {
     }
 
     func attach(_ disk: MachineDescription.Disk) async throws { try await plug { try await $0.attach(disk) } }
-    func detachDisk(serial: String) async throws { try await plug { try await $0.detachDisk(serial: serial) } }
+    func detach(_ disk: MachineDescription.Disk) async throws { try await plug { try await $0.detach(disk) } }
     func attach(_ card: MachineDescription.Card) async throws { try await plug { try await $0.attach(card) } }
     func detachCard() async throws { try await plug { try await $0.detachCard() } }
 
     private func plug(_ body: (QEMUPlug) async throws -> Void) async throws {
-        try await change { try await body(QEMUPlug(control: control, instance: instance, removal: $0)) }
+        try await change { removal in
+            try await body(QEMUPlug(control: control, instance: instance, process: process, removal: removal))
+        }
     }
 
     /// One at a time: each looks at what there is before it does something about it.

@@ -7,6 +7,7 @@ import Glibc
 struct QEMUPlug {
     let control: QMPClient
     let instance: InstanceID
+    let process: any SupervisedProcess
     let removal: QEMURemoval
 
     /// Whether the host's kernel can carry a card's packets by itself.
@@ -23,7 +24,8 @@ struct QEMUPlug {
             throw AgentError(.alreadyExists, "the machine of instance \(instance) has a disk \(disk.serial)")
         }
         do {
-            try await undoing {
+            try await process.permit([disk.file])
+            try await undoing(disk) {
                 try await limit(disk, as: name)
                 try await control.execute("blockdev-add", try QEMUDevices.block(disk, as: name))
                 // Locks the file, which a block node alone does not.
@@ -47,11 +49,12 @@ struct QEMUPlug {
         try await control.execute("object-add", limiter.object)
     }
 
-    func detachDisk(serial: String) async throws {
-        if let name = try await disks()[serial], QEMUDevices.isSlot(name) {
-            try await removal.remove(name, "the disk \(serial)")
-        }
+    func detach(_ disk: MachineDescription.Disk) async throws {
+        let name = try await disks()[disk.serial]
+        if let name, QEMUDevices.isSlot(name) { try await removal.remove(name, "the disk \(disk.serial)") }
         try await clear()
+        // One of the start stays.
+        if name.map(QEMUDevices.isSlot) ?? true { try await process.forbid([disk.file]) }
     }
 
     func attach(_ card: MachineDescription.Card) async throws {
@@ -113,13 +116,18 @@ struct QEMUPlug {
     }
 
     /// Runs what makes a device, and gives back what was made for it if it fails, also for a caller that was cancelled.
-    private func undoing(_ body: () async throws -> Void) async throws {
+    private func undoing(
+        _ disk: MachineDescription.Disk? = nil,
+        _ body: () async throws -> Void
+    ) async throws {
         do {
             try await body()
         } catch {
             await Task {
                 // A QEMU that does not answer shows it at the next command; what is left then goes at the next change.
                 try? await clear()
+                // What is left of that goes with the process.
+                if let disk { try? await process.forbid([disk.file]) }
             }.value
             throw error
         }

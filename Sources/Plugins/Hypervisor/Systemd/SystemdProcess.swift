@@ -4,6 +4,7 @@ import Dispatch
 import Glibc
 import Logging
 import Synchronization
+import SystemPackage
 
 /// The main process of a unit: the kernel tells of its end, and systemd how it ended.
 final class SystemdProcess: SupervisedProcess {
@@ -86,6 +87,10 @@ final class SystemdProcess: SupervisedProcess {
     }
 
     func permit(_ files: [ProcessFile]) async throws { try await self.files.permit(files) }
+    func forbid(_ files: [ProcessFile]) async throws { try await self.files.forbid(files) }
+    func collect(into directory: FilePath, _ body: @Sendable (FilePath) async throws -> Void) async throws {
+        try await files.collect(into: directory, body)
+    }
 
     private func isOurs() async throws -> Bool {
         let state = try await manager.state(of: unit)

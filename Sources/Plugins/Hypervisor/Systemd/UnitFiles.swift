@@ -16,6 +16,8 @@ struct UnitFiles: Sendable {
 
     /// Where those directories are.
     private static let mirrors = "vms"
+    /// Where a VM makes files for the agent, in its directory and in what stands for the data directory.
+    private static let written = ".written"
 
     /// What stands for the data directory in the unit.
     private var mirror: FilePath? {
@@ -57,6 +59,35 @@ struct UnitFiles: Sendable {
         try await run("files cannot be handed to the VM") { try files.forEach(link) }
     }
 
+    /// Takes files back.
+    func forbid(_ files: [ProcessFile]) async throws {
+        try await run("files cannot be taken back from the VM") {
+            for file in files {
+                guard let place = place(of: file) else { continue }
+                if unlink(place.string) != 0, errno != ENOENT, errno != ENOTDIR { throw Errno(rawValue: errno) }
+            }
+        }
+    }
+
+    /// Has the VM make files, and moves them into a directory.
+    ///
+    /// They stay the VM's user's, who ends with it, and are the agent's to read, link and remove through their group.
+    func collect(into directory: FilePath, _ body: @Sendable (FilePath) async throws -> Void) async throws {
+        guard let outbox = mirror?.appending(Self.written) else { return try await body(directory) }
+        try await run("the VM cannot be given a directory to write to") {
+            try Self.removeTree(outbox)
+            try Self.check(mkdir(outbox.string, 0o700))
+            try Self.check(chmod(outbox.string, 0o770))
+        }
+        do {
+            try await body(dataDirectory.appending(Self.written))
+            try await run("what the VM wrote cannot be moved to \(directory)") { try move(from: outbox, to: directory) }
+        } catch {
+            await Task { try? await run("") { try Self.removeTree(outbox) } }.value
+            throw error
+        }
+    }
+
     /// Takes away what was handed over, once the process has ended.
     func removeAll() async throws {
         try await run("what a VM was given is not taken back") { try remove() }
@@ -68,10 +99,7 @@ struct UnitFiles: Sendable {
             guard let directory = opendir(dataDirectory.appending(mirrors).string) else { return [] }
             defer { closedir(directory) }
             var found: [InstanceID] = []
-            while let entry = readdir(directory) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                }
+            while let name = next(in: directory) {
                 if let instance = InstanceID(rawValue: name) { found.append(instance) }
             }
             return found
@@ -93,10 +121,7 @@ struct UnitFiles: Sendable {
     // MARK: Blocking
 
     private func link(_ file: ProcessFile) throws {
-        // What is elsewhere is the system's, and there for everybody.
-        guard let mirror, file.path.starts(with: dataDirectory) else { return }
-        var place = mirror
-        place.append(file.path.components.dropFirst(dataDirectory.components.count))
+        guard let place = place(of: file) else { return }
         var status = stat()
         guard lstat(file.path.string, &status) == 0 else { throw Errno(rawValue: errno) }
         guard status.st_mode & S_IFMT == S_IFREG else {
@@ -106,7 +131,36 @@ struct UnitFiles: Sendable {
         // A file that others read already is not taken away from them.
         if status.st_mode & bits != bits { try Self.check(chmod(file.path.string, status.st_mode & 0o7777 | bits)) }
         try makeDirectories(to: place.removingLastComponent())
-        if Glibc.link(file.path.string, place.string) != 0, errno != EEXIST { throw Errno(rawValue: errno) }
+        var present = stat()
+        if lstat(place.string, &present) == 0 {
+            if present.st_ino == status.st_ino, present.st_dev == status.st_dev { return }
+            // Of a file that was replaced since.
+            try Self.check(unlink(place.string))
+        }
+        try Self.check(Glibc.link(file.path.string, place.string))
+    }
+
+    /// Where a VM has a file; nil for what is elsewhere, the system's, which is there for everybody.
+    private func place(of file: ProcessFile) -> FilePath? {
+        guard let mirror, file.path.starts(with: dataDirectory) else { return nil }
+        var place = mirror
+        place.append(file.path.components.dropFirst(dataDirectory.components.count))
+        return place
+    }
+
+    /// What is moved is looked at where the VM cannot change it any more.
+    private func move(from outbox: FilePath, to directory: FilePath) throws {
+        for name in try Self.names(in: outbox) {
+            let target = directory.appending(name)
+            try Self.check(rename(outbox.appending(name).string, target.string))
+            var status = stat()
+            try Self.check(lstat(target.string, &status))
+            guard status.st_mode & S_IFMT == S_IFREG else {
+                try Self.removeTree(target)
+                throw AgentError(.unavailable, "the VM made \(name), which is no file, in place of one")
+            }
+        }
+        try Self.check(rmdir(outbox.string))
     }
 
     private func makeDirectories(to path: FilePath) throws {
@@ -145,15 +199,27 @@ struct UnitFiles: Sendable {
     private static func removeTree(_ path: FilePath) throws {
         if unlink(path.string) == 0 || errno == ENOENT { return }
         guard errno == EISDIR || errno == EPERM else { throw Errno(rawValue: errno) }
+        for name in try names(in: path) { try removeTree(path.appending(name)) }
+        try check(rmdir(path.string))
+    }
+
+    private static func names(in path: FilePath) throws -> [String] {
         guard let directory = opendir(path.string) else { throw Errno(rawValue: errno) }
         defer { closedir(directory) }
+        var names: [String] = []
+        while let name = next(in: directory) { names.append(name) }
+        return names
+    }
+
+    /// The next name but those of the directory itself and the one above.
+    private static func next(in directory: OpaquePointer) -> String? {
         while let entry = readdir(directory) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if name != ".", name != ".." { try removeTree(path.appending(name)) }
+            if name != ".", name != ".." { return name }
         }
-        try check(rmdir(path.string))
+        return nil
     }
 
     private static func check(_ result: Int32) throws {

@@ -76,11 +76,11 @@ struct VMConfig: Encodable, Sendable {
         }
     }
 
+    /// Without an MTU: to set one takes a right that the VMM does not have, and the guest is told that of the TAP.
     struct Net: Encodable, Sendable {
         var id: String
         var tap: String
         var mac: String
-        var mtu: Int
     }
 
     struct RandomNumbers: Encodable, Sendable {

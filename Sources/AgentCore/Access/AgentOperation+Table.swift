@@ -1,0 +1,257 @@
+extension AgentOperation {
+    /// Its line of the table.
+    public var row: Row {
+        switch self {
+        // The agent itself
+        case .getHealth: .init("GET /health", "health", .open)
+        case .getReady: .init("GET /ready", nil, .open)
+        case .getSpecificationYAML: .init("GET /spec.yaml", nil, .open)
+        case .getSpecificationJSON: .init("GET /spec.json", nil, .open)
+        case .getCapabilities: .init("GET /capabilities", "version", .known, ["Manager.*"], .systemRead)
+        case .getResources: .init("GET /resources", "resources", .instance(.read))
+        case .getDiskUsage: .init("GET /system/df", "system df", .instance(.read))
+        case .followEvents: .init("GET /events", "events", .instance(.read), errors: [.invalidState])
+
+        // Images
+        case .listImages: .init("GET /images", "images", .image(.read), ["Manager.ListImages"], .imageRead)
+        case .getImage:
+            .init(
+                "GET /images/{name}",
+                "inspect",
+                .image(.read),
+                ["Manager.GetImage", "Image.*"],
+                .imageRead,
+                Self.missing
+            )
+        case .pullImage:
+            .init("POST /images", "pull", .image(.write), ["Manager.PullImage"], .imageWrite, Self.incoming)
+        case .importImage:
+            .init("POST /images/import", "import", .image(.write), ["Manager.ImportImage"], .imageWrite, Self.incoming)
+        case .followImageProgress:
+            .init("GET /images/{name}/progress", "pull", .image(.read), errors: Self.missing)
+        case .saveImage:
+            .init("GET /images/{name}/archive", "save", .image(.read), errors: Self.missing.union([.storageFull]))
+        case .pruneImages: .init("POST /images/prune", "image prune", .image(.delete))
+        case .deleteImage:
+            .init(
+                "DELETE /images/{name}",
+                "rmi",
+                .image(.delete),
+                ["Image.Delete"],
+                .imageDelete,
+                Self.missing.union([.busy])
+            )
+
+        // Instances
+        case .listInstances:
+            .init("GET /instances", "ps", .instance(.read), ["Manager.ListInstances"], .instanceRead)
+        case .getInstance:
+            .init(
+                "GET /instances/{id}",
+                "inspect",
+                .instance(.read),
+                ["Manager.GetInstance", "Instance.*"],
+                .instanceRead,
+                Self.missing
+            )
+        case .createInstance:
+            .init(
+                "POST /instances",
+                "run",
+                .instance(.write),
+                ["Manager.CreateInstance"],
+                .instanceCreate,
+                Self.start.union([.quotaExceeded])
+            )
+        case .updateInstance:
+            .init(
+                "PATCH /instances/{id}",
+                "update",
+                .instance(.write),
+                ["Instance.SetRestartPolicy"],
+                .instanceManage,
+                Self.change.union([.quotaExceeded])
+            )
+        case .deleteInstance:
+            .init(
+                "DELETE /instances/{id}",
+                "rm",
+                .instance(.delete),
+                ["Instance.Delete"],
+                .instanceDelete,
+                Self.change
+            )
+        case .startInstance: .verb("start", ["Instance.Start"], Self.start)
+        case .stopInstance: .verb("stop", ["Instance.Stop"], Self.change)
+        case .pauseInstance: .verb("pause", ["Instance.Pause"], Self.change)
+        case .resumeInstance: .verb("resume", ["Instance.Resume"], Self.change)
+        case .standbyInstance: .verb("standby", ["Instance.Standby"], Self.change)
+        case .restoreInstance: .verb("restore", ["Instance.Restore"], Self.start)
+        case .signalInstance: .init(nil, nil, .instance(.write), ["Instance.Kill"], .instanceManage, Self.change)
+        case .forkInstance:
+            .init("POST /instances/{id}/fork", "fork", .instance(.write), errors: Self.start.union([.quotaExceeded]))
+        case .getInstanceStats:
+            .init(
+                "GET /instances/{id}/stats",
+                "stats",
+                .instance(.read),
+                ["Manager.GetStats"],
+                .instanceRead,
+                Self.missing
+            )
+        case .waitForInstance:
+            .init("GET /instances/{id}/wait", "wait", .instance(.read), ["Instance.Wait"], .instanceRead, Self.missing)
+        case .readLogs:
+            .init(
+                "GET /instances/{id}/logs",
+                "logs",
+                .instance(.read),
+                ["Instance.OpenLogs"],
+                .instanceLogs,
+                Self.opening
+            )
+        case .execInInstance:
+            .init(
+                "GET /instances/{id}/exec",
+                "exec",
+                .instance(.write),
+                ["Instance.OpenExec", "Instance.OpenPTY"],
+                .instanceExec,
+                Self.opening
+            )
+        case .attachToInstance:
+            .init("GET /instances/{id}/attach", "attach", .instance(.write), errors: Self.opening)
+        case .followConsole: .init("GET /instances/{id}/console", "console", .instance(.read), errors: Self.opening)
+
+        // Snapshots
+        case .listSnapshots: .init("GET /snapshots", "snapshot list", .snapshot(.read))
+        case .getSnapshot: .init("GET /snapshots/{id}", "snapshot get", .snapshot(.read), errors: Self.missing)
+        case .createSnapshot:
+            .init("POST /instances/{id}/snapshots", "snapshot create", .snapshot(.write), errors: Self.change)
+        case .restoreSnapshot:
+            .init(
+                "POST /instances/{id}/snapshots/{snapshotId}/restore",
+                "snapshot restore",
+                .instance(.write),
+                errors: Self.start
+            )
+        case .forkSnapshot:
+            .init(
+                "POST /snapshots/{id}/fork",
+                "snapshot fork",
+                .instance(.write),
+                errors: Self.start.union([.quotaExceeded])
+            )
+        case .deleteSnapshot:
+            .init("DELETE /snapshots/{id}", "snapshot delete", .snapshot(.delete), errors: Self.missing.union([.busy]))
+
+        // Volumes
+        case .listVolumes: .init("GET /volumes", "volume ls", .volume(.read))
+        case .getVolume: .init("GET /volumes/{id}", "volume inspect", .volume(.read), errors: Self.missing)
+        case .createVolume: .init("POST /volumes", "volume create", .volume(.write), errors: Self.newVolume)
+        case .importVolume:
+            .init("POST /volumes/from-archive", "volume create", .volume(.write), errors: Self.newVolume)
+        case .growVolume:
+            .init(
+                "PATCH /volumes/{id}",
+                "volume grow",
+                .volume(.write),
+                errors: Self.missing.union([.invalidState, .quotaExceeded, .storageFull, .timeout])
+            )
+        case .deleteVolume:
+            .init("DELETE /volumes/{id}", "volume rm", .volume(.delete), errors: Self.missing.union([.invalidState]))
+        case .attachVolume:
+            .init(
+                "POST /instances/{id}/volumes/{volumeId}",
+                "volume attach",
+                .instance(.write),
+                errors: Self.change.union([.alreadyExists, .quotaExceeded])
+            )
+        case .detachVolume:
+            .init(
+                "DELETE /instances/{id}/volumes/{volumeId}",
+                "volume detach",
+                .instance(.write),
+                errors: Self.change
+            )
+
+        // What D-Bus alone has objects for
+        case .getNetwork: .init(nil, nil, .instance(.read), ["Network.*"], .networkRead)
+        case .getOperation: .init(nil, nil, .instance(.read), ["Operation.*"], .instanceRead)
+        case .waitForOperation:
+            .init(
+                nil,
+                nil,
+                .instance(.read),
+                ["Manager.WaitOperation"],
+                .instanceRead,
+                Set(AgentError.Kind.allCases)
+            )
+        case .cancelOperation:
+            .init(
+                nil,
+                nil,
+                .instance(.write),
+                ["Operation.Cancel"],
+                .instanceManage,
+                Self.missing.union([.notSupported])
+            )
+        case .controlProcess:
+            // Who has opened it was asked then.
+            .init(
+                nil,
+                nil,
+                .known,
+                ["Process.*", "Process.Signal", "Process.Resize", "Process.Wait"],
+                nil,
+                Self.change
+            )
+        }
+    }
+
+    /// A reference that names nothing, or too much.
+    private static let missing: Set<AgentError.Kind> = [.notFound, .ambiguous]
+    /// What changes an instance.
+    private static let change = missing.union([.invalidState, .notSupported, .storageFull, .timeout, .busy])
+    /// What starts a VMM.
+    private static let start = change.union([.alreadyExists, .versionMismatch])
+    /// What gives a caller a stream.
+    private static let opening = missing.union([.invalidState, .notSupported, .quotaExceeded, .timeout])
+    /// What makes a volume.
+    private static let newVolume: Set<AgentError.Kind> = [.alreadyExists, .quotaExceeded, .storageFull, .timeout]
+    /// What brings an image in.
+    private static let incoming: Set<AgentError.Kind> = [
+        .notFound, .alreadyExists, .quotaExceeded, .storageFull, .notSupported, .timeout,
+    ]
+}
+
+extension AgentOperation.Row {
+    fileprivate init(
+        _ http: String?,
+        _ command: String?,
+        _ access: Access,
+        _ dbus: [String] = [],
+        _ action: PolkitAction? = nil,
+        _ errors: Set<AgentError.Kind> = []
+    ) {
+        let parts = http?.split(separator: " ").map(String.init)
+        self.http = parts.map { AgentOperation.Endpoint(method: $0[0], path: $0[1]) }
+        (self.command, self.access, self.dbus, self.action, self.errors) = (command, access, dbus, action, errors)
+    }
+
+    fileprivate init(_ http: String?, _ command: String?, _ access: Access, errors: Set<AgentError.Kind>) {
+        self.init(http, command, access, [], nil, errors)
+    }
+
+    /// What is done to an instance: `POST /instances/{id}/VERB`, `hypeman VERB`.
+    fileprivate static func verb(_ verb: String, _ dbus: [String], _ errors: Set<AgentError.Kind>) -> Self {
+        Self("POST /instances/{id}/\(verb)", verb, .instance(.write), dbus, .instanceManage, errors)
+    }
+}
+
+extension Access {
+    fileprivate static func instance(_ verb: Scope.Verb) -> Access { .scope(Scope(.instance, verb)) }
+    fileprivate static func image(_ verb: Scope.Verb) -> Access { .scope(Scope(.image, verb)) }
+    fileprivate static func volume(_ verb: Scope.Verb) -> Access { .scope(Scope(.volume, verb)) }
+    fileprivate static func snapshot(_ verb: Scope.Verb) -> Access { .scope(Scope(.snapshot, verb)) }
+}
