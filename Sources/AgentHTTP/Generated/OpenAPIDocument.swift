@@ -1013,7 +1013,7 @@ enum OpenAPIDocument {
                   type: array
                   items:
                     type: object
-                    required: [name, version, accelerator, pause, snapshot, hotplug]
+                    required: [name, version, accelerator, pause, snapshot, hotplug, resize]
                     additionalProperties: false
                     properties:
                       name: { type: string }
@@ -1022,7 +1022,8 @@ enum OpenAPIDocument {
                       accelerator_reason: { type: string, description: Why it isn't kvm. }
                       pause: { type: boolean }
                       snapshot: { type: boolean }
-                      hotplug: { type: boolean }
+                      hotplug: { type: boolean, description: Whether volumes can be attached and detached while an instance runs. }
+                      resize: { type: boolean, description: Whether vCPUs and memory can be changed while an instance runs. }
             TagSet:
               type: object
               maxProperties: 50

@@ -202,7 +202,7 @@ extension QEMUDriver {
                 return try await NIOThreadPool.singleton.runIfActive {
                     let words = files.lastWords()
                     SocketPath.remove(files.sockets + [files.log])
-                    return own == nil ? nil : words ?? "it exited without a word"
+                    return own.map { words ?? "it ended without a word (\($0.words))" }
                 }
             } catch {
                 logger.error(
