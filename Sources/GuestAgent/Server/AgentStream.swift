@@ -5,6 +5,7 @@ import NIOCore
 import NIOHPACK
 import NIOHTTP2
 import NIOPosix
+import TarTree
 
 /// One request of the host's and its response.
 final class AgentStream: ChannelInboundHandler {
@@ -18,6 +19,7 @@ final class AgentStream: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var command: ExecSession?
     private var input: ProgramInput?
+    private var copy: (any FileCopy)?
     private var outputReader: OutputReader?
     /// What becomes of the request's only frame, where it has one.
     private var takeFrame: ((AgentStream, GuestFrame) -> Void)?
@@ -50,6 +52,8 @@ final class AgentStream: ChannelInboundHandler {
         command = nil
         input?.detach(self)
         input = nil
+        copy?.cancel()
+        copy = nil
         context.fireChannelInactive()
     }
 
@@ -100,6 +104,7 @@ final class AgentStream: ChannelInboundHandler {
             unsent -= count
             guard hasRoom, !hadRoom, !ended else { return }
             command?.resumeOutput()
+            copy?.resumeOutput()
             if outputReader != nil { agent.output.pump() }
         }
         context.writeAndFlush(wrapOutboundOut(.data(.init(data: .byteBuffer(buffer)))), promise: sent)
@@ -111,6 +116,7 @@ final class AgentStream: ChannelInboundHandler {
         ended = true
         command = nil
         input = nil
+        copy = nil
         context.writeAndFlush(
             wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))),
             promise: nil
@@ -177,20 +183,26 @@ final class AgentStream: ChannelInboundHandler {
             respondHeaders(200)
             self.input = input
             input.attach(self)
+        case .pathStatus, .readFiles, .writeFiles:
+            if isComplete { return respond(400, message: "no path in the request") }
+            guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
+            takeFrame = { $0.beginFiles(route, $1) }
         }
     }
 
     private func receive(_ bytes: ByteBuffer, isLast: Bool) {
-        guard command != nil || input != nil || takeFrame != nil else { return }
+        guard command != nil || input != nil || copy != nil || takeFrame != nil else { return }
         decoder.append(bytes.readableBytesView)
         do {
             while let frame = try decoder.next() {
                 if let take = takeFrame {
                     takeFrame = nil
-                    return take(self, frame)
+                    take(self, frame)
+                    continue
                 }
                 try command?.receive(frame)
                 input?.receive(frame)
+                copy?.receive(frame)
             }
             if isLast { endOfRequest() }
         } catch let error as ExecRefusal where command?.hasStarted == false {
@@ -204,6 +216,7 @@ final class AgentStream: ChannelInboundHandler {
     /// For a command that is the end of its stdin; whoever is attached to the program only lets go of it.
     private func endOfRequest() {
         command?.endInput()
+        copy?.endInput()
         guard let input else { return }
         input.detach(self)
         finish()
@@ -220,6 +233,67 @@ final class AgentStream: ChannelInboundHandler {
         guard frame.kind == .request, let identity = try? GuestJSON.decode(GuestIdentity.self, from: frame.payload)
         else { return respond(400, message: "that is no identity") }
         conclude(agent.take(identity))
+    }
+
+    // MARK: Files
+
+    private func beginFiles(_ route: GuestRoute, _ frame: GuestFrame) {
+        guard frame.kind == .request, let context else { return respond(400, message: "the first frame is no request") }
+        do {
+            switch route {
+            case .pathStatus:
+                try tellStatus(try GuestJSON.decode(GuestPathRequest.self, from: frame.payload), on: context.eventLoop)
+            case .readFiles:
+                let request = try GuestJSON.decode(GuestReadRequest.self, from: frame.payload)
+                try beginCopy { end in try FileReading(request, self, on: context.eventLoop, onEnd: end) }
+            default:
+                let request = try GuestJSON.decode(GuestWriteRequest.self, from: frame.payload)
+                try beginCopy { end in try FileWriting(request, self, on: context.eventLoop, onEnd: end) }
+            }
+        } catch let failure as TreeFailure {
+            respond(500, message: failure.message)
+        } catch {
+            respond(400, message: "the request cannot be read: \(error)")
+        }
+    }
+
+    private func beginCopy(_ begin: (@escaping () -> Void) throws -> any FileCopy) throws {
+        let copies = agent.copies
+        guard copies.enter() else { return respond(429, message: "too many copies at a time; try again later") }
+        do {
+            copy = try begin { copies.leave() }
+        } catch {
+            copies.leave()
+            throw error
+        }
+        respondHeaders(200)
+    }
+
+    /// On a thread that may block, as a path may lead to a file system that does.
+    private func tellStatus(_ request: GuestPathRequest, on eventLoop: any EventLoop) throws {
+        let copies = agent.copies
+        guard copies.enter() else { return respond(429, message: "too many copies at a time; try again later") }
+        let this = NIOLoopBound(self, eventLoop: eventLoop)
+        let place = NIOLoopBound(copies, eventLoop: eventLoop)
+        do {
+            try TreeThread.start {
+                let result = GuestFilesResult(Result { GuestFilesResult(status: try GuestPathStatus(of: request)) })
+                eventLoop.execute {
+                    place.value.leave()
+                    this.value.respondHeaders(200)
+                    this.value.finish(with: result)
+                }
+            }
+        } catch {
+            copies.leave()
+            throw error
+        }
+    }
+
+    /// Ends the response with how it went.
+    func finish(with result: GuestFilesResult) {
+        if let payload = try? GuestJSON.encode(result) { send(.filesResult, payload) }
+        finish()
     }
 
     private func conclude(_ failure: Awakening.Failure?) {
@@ -246,7 +320,7 @@ final class AgentStream: ChannelInboundHandler {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
-            features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
+            features: [GuestFeature.attach, GuestFeature.files] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
                 + (agent.volumes == nil ? [] : [GuestFeature.volumes])
                 + (agent.renaming == nil ? [] : [GuestFeature.identity]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""

@@ -2,6 +2,7 @@ import AgentCore
 import CStorage
 import Glibc
 import SystemPackage
+import Tar
 
 /// The contents of files: whole blocks go to their place in the disk as they are read, tails into a spool, from where
 /// they are put behind their inodes at the end.
