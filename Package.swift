@@ -109,7 +109,6 @@ let package = Package(
         ),
         .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-        .target(name: "CStorage"),
         // ext4 without a mount, by libext2fs.
         .target(
             name: "CExt4",
@@ -118,7 +117,7 @@ let package = Package(
         .target(
             name: "StoragePlugin",
             dependencies: [
-                "AgentCore", "CExt4", "CIsal", "CStorage", "CZstd", "GuestProtocol", "Tar",
+                "AgentCore", "CExt4", "CIsal", "CLinux", "CZstd", "GuestProtocol", "Tar",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),

@@ -34,6 +34,10 @@ int clinux_connect_unix(const char *path);
 // Sends all of `bytes` with a copy of `descriptor` (unix(7), SCM_RIGHTS), or nothing. Returns 0, or -1 with errno.
 int clinux_send_descriptor(int socket, const void *bytes, size_t length, int descriptor);
 
+// Starts writing a stretch of a file to the disk without waiting for it: sync_file_range(2) with SYNC_FILE_RANGE_WRITE;
+// a length of 0 is to the end. Returns 0, or -1 with errno.
+int clinux_start_writeback(int descriptor, int64_t offset, int64_t length);
+
 // pidfd_open(2); the descriptor is close-on-exec.
 int clinux_pidfd_open(int pid);
 
@@ -59,6 +63,13 @@ int64_t clinux_seek_hole(int fd, int64_t offset);
 
 // Gives back the room that a part of a file takes, which reads as zeros then (fallocate(2)). Returns 0, or -1 with errno.
 int clinux_punch_hole(int fd, int64_t offset, int64_t length);
+
+// Makes a new file share all that another one has: ioctl_ficlone(2), where the file system can. Returns 0, or -1 with errno.
+int clinux_clone(int source, int destination);
+
+// Copies a stretch to the same place of another file within the kernel: copy_file_range(2). Returns how many bytes were
+// copied, or -1 with errno.
+int64_t clinux_copy_range(int source, int destination, int64_t offset, int64_t length);
 
 // How far a path may lead that is opened relative to a directory (openat2(2)).
 enum clinux_resolve {
