@@ -13,10 +13,6 @@ struct QEMUMigration {
     private static let descriptorName = "snapshot"
     /// QEMU slows itself down for networks, to 128 MiB/s where nobody says otherwise; this is more than any disk's.
     private static let bandwidth = 1 << 40
-    private static let shortestPause = Duration.milliseconds(1)
-    private static let longestPause = Duration.milliseconds(20)
-    /// A pause is this part of the time that it took so far: the end is noticed late by no more than that.
-    private static let pausesInTime = 20
 
     let control: QMPClient
     let instance: InstanceID
@@ -89,14 +85,15 @@ struct QEMUMigration {
     /// Asks again and again: QEMU's event says only that something changed, and can be lost with a connection.
     ///
     /// - Parameter body: Done each time that it is still under way.
+    /// - Returns: How it ended.
+    /// - Throws: What `body` throws, or `unavailable` where QEMU does not answer.
     private func untilItEnds(_ body: () async throws -> Void = {}) async throws -> Status {
-        let began = ContinuousClock.now
+        let pause = PollingPause()
         while true {
             let status = try await status()
             guard status.isUnderWay else { return status }
             try await body()
-            let pause = (ContinuousClock.now - began) / Self.pausesInTime
-            try await Task.sleep(for: min(max(pause, Self.shortestPause), Self.longestPause))
+            try await pause.sleep()
         }
     }
 
