@@ -167,7 +167,10 @@ public actor Connection {
         guard let link, link.generation == generation else { return }
         self.link = nil
         loop.detach(link.raw)
-        if !isClosed { logger.notice("off the bus", metadata: ["bus": "\(address)", "reason": "\(reason)"]) }
+        // Who was never on it learns of that by an error.
+        if !isClosed, link.uniqueName != nil {
+            logger.notice("off the bus", metadata: ["bus": "\(address)", "reason": "\(reason)"])
+        }
         let error = DBusError.standard(.disconnected, "the connection to the bus was lost: \(reason)")
         let waiting = pending.values
         pending = [:]
