@@ -19,6 +19,8 @@ public actor Connection {
         let life: AsyncStream<Never>.Continuation
         let end: AsyncStream<Never>
         var uniqueName: String?
+        /// It has its names and hears its signals.
+        var isSetUp = false
     }
 
     private let loop = Loop()
@@ -98,6 +100,7 @@ public actor Connection {
             }
             link?.uniqueName = name
             try await establish()
+            link?.isSetUp = true
         } catch {
             lose(generation, "it could not be set up")
             throw error
@@ -168,7 +171,7 @@ public actor Connection {
         self.link = nil
         loop.detach(link.raw)
         // Who was never on it learns of that by an error.
-        if !isClosed, link.uniqueName != nil {
+        if !isClosed, link.isSetUp {
             logger.notice("off the bus", metadata: ["bus": "\(address)", "reason": "\(reason)"])
         }
         let error = DBusError.standard(.disconnected, "the connection to the bus was lost: \(reason)")
