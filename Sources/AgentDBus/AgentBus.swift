@@ -50,12 +50,11 @@ public struct AgentBus: Service {
             try? await gracefulShutdown()
             return
         }
+        let targets = OperationTargets()
         let connection = Connection(
             address: address,
             authorizer: AgentAuthorizer(
-                directory: directory,
-                instances: instances,
-                volumes: volumes,
+                PolkitQuestions(directory: directory, instances: instances, volumes: volumes, operations: targets),
                 logger: logger
             ),
             logger: logger
@@ -67,7 +66,12 @@ public struct AgentBus: Service {
             images: images,
             volumes: volumes
         )
-        let operations = OperationRegistry(connection: connection, published: published, logger: logger)
+        let operations = OperationRegistry(
+            connection: connection,
+            published: published,
+            targets: targets,
+            logger: logger
+        )
         let streams = CallerStreams(connection: connection, logger: logger)
         let manager = ManagerObject(
             instances: instances,

@@ -71,7 +71,8 @@ import Testing
             try await Scratch.with { scratch async throws in
                 let rule = """
                     polkit.addRule(function(action, subject) {
-                        if (subject.user == "nobody" && action.id == "io.hypeman.agent1.instance.manage"
+                        if (subject.user == "nobody" && (action.id == "io.hypeman.agent1.instance.manage"
+                            || action.id == "io.hypeman.agent1.instance.read")
                             && action.lookup("name") == "web" && action.lookup("label.team") == "blue")
                             return polkit.Result.YES;
                     });
@@ -88,6 +89,18 @@ import Testing
                 #expect(stopped, "\(said)")
                 #expect(try await world.property("State", of: web) == .string("Stopped"))
                 #expect(try await world.property("State", of: other) == .string("Running"))
+                // What the one instance's operations and figures are, and nobody else's.
+                let manager = ["call", AgentBus.name, "\(AgentBus.root)", AgentInterface.manager]
+                for (instance, isAllowed) in [(web, true), (other, false)] {
+                    let begun = try await world.call("Instance", "Stop", at: instance, .uint64(0), .uint64(0))
+                    guard case .objectPath(let operation)? = begun.first else { continue }
+                    let (waited, word) = try await busctl(world, manager + ["WaitOperation", "o", "\(operation)"])
+                    #expect(waited == isAllowed, "\(word)")
+                    let (counted, figures) = try await busctl(world, manager + ["GetStats", "ao", "1", "\(instance)"])
+                    #expect(counted == isAllowed, "\(figures)")
+                }
+                let (all, figures) = try await busctl(world, manager + ["GetStats", "ao", "0"])
+                #expect(!all && figures.contains("io.hypeman.agent1.instance.read"), "\(figures)")
                 await polkit.stop()
             }
         }

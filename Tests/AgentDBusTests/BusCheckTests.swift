@@ -1,7 +1,10 @@
 import AgentCore
 import AgentTestSupport
 import DBus
+import Dispatch
+import Glibc
 import ServiceLifecycle
+import SystemPackage
 import Testing
 
 @testable import AgentDBus
@@ -74,6 +77,70 @@ import Testing
             let running = Task { try await group.run() }
             await group.triggerGracefulShutdown()
             try await running.value
+        }
+    }
+
+    @Test func aBusThatLetsNobodyInIsTriedAgainAndSaidOnce() async throws {
+        try await Scratch.with { scratch async throws in
+            let bus = try RefusingBus(at: scratch.appending("bus").string)
+            let address = try #require(BusAddress("unix:path=\(scratch.appending("bus"))"))
+            try await AgentWorld.with { world async throws in
+                let log = LogRecorder()
+                let agent = AgentBus(
+                    configuration: DBusConfiguration(address: address, isRequired: false),
+                    instances: world.instances,
+                    images: world.images,
+                    volumes: world.volumes,
+                    directory: world.directory,
+                    network: world.network,
+                    drivers: [world.hypervisor],
+                    logger: log.logger
+                )
+                let group = ServiceGroup(configuration: .init(services: [agent], logger: BusWorld.silent))
+                let running = Task { try await group.run() }
+                // With the third try two have failed.
+                await bus.refuse(3)
+                #expect(log.lines == ["info cannot be on the bus; tried again"])
+                await group.triggerGracefulShutdown()
+                try await running.value
+            }
+        }
+    }
+}
+
+/// Takes connections, listens to the first line, and ends them.
+private final class RefusingBus: Sendable {
+    private let socket: Int32
+    private let queue = DispatchQueue(label: "test.refusing-bus")
+
+    init(at path: String) throws {
+        socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0, listen(socket, 8) == 0 else { throw ToolFailure(description: "cannot listen at \(path)") }
+    }
+
+    deinit { close(socket) }
+
+    /// Returns when so many have come.
+    func refuse(_ count: Int) async {
+        await withCheckedContinuation { continuation in
+            queue.async { [socket] in
+                for _ in 0..<count {
+                    let peer = accept(socket, nil, nil)
+                    // Whoever ends it before it was spoken to resets it, which is another error.
+                    var byte: UInt8 = 0
+                    while read(peer, &byte, 1) == 1, byte != UInt8(ascii: "\n") {}
+                    close(peer)
+                }
+                continuation.resume()
+            }
         }
     }
 }

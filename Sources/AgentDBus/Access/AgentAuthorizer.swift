@@ -9,8 +9,8 @@ struct AgentAuthorizer: CallAuthorizer {
     private let logger: Logger
     private let ownUser = geteuid()
 
-    init(directory: InstanceDirectory, instances: InstancesService, volumes: VolumesService, logger: Logger) {
-        questions = PolkitQuestions(directory: directory, instances: instances, volumes: volumes)
+    init(_ questions: PolkitQuestions, logger: Logger) {
+        self.questions = questions
         self.logger = logger
     }
 

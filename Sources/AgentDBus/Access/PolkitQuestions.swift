@@ -11,9 +11,13 @@ struct PolkitQuestions: Sendable {
         init(_ action: PolkitAction, _ details: [String: String]) { (self.action, self.details) = (action, details) }
     }
 
+    /// Of a list that names things one by one; a longer one needs the right to see all of them.
+    private static let mostOfList = 16
+
     let directory: InstanceDirectory
     let instances: InstancesService
     let volumes: VolumesService
+    let operations: OperationTargets
 
     /// All that has to be allowed.
     ///
@@ -46,17 +50,19 @@ struct PolkitQuestions: Sendable {
             return [
                 Question(action, instance.merging(volume) { first, _ in first }), Question(.instanceManage, instance),
             ]
+        case .getInstanceStats:
+            let named = Set(call.arguments.first.flatMap { [ObjectPath]($0) } ?? [])
+            guard (1...Self.mostOfList).contains(named.count) else { return [Question(action, [:])] }
+            return named.sorted().map { Question(action, details(of: $0) ?? [:]) }
         default: return [Question(action, details(of: call))]
         }
     }
 
     /// What a call is about, by its object or else by its first argument.
     func details(of call: Call) -> [String: String] {
-        if let id = call.path.instance { return directory.get(id).map(Self.details(of:)) ?? [:] }
-        if let id = call.path.volume { return details(volume: id.rawValue) }
-        if let id = call.path.snapshot { return details(snapshot: id.rawValue) }
-        if let name = call.path.element(below: "images") { return ["image": name] }
+        if let details = details(of: call.path) { return details }
         switch (call.member, call.arguments.first) {
+        case ("WaitOperation", .objectPath(let operation)?): return details(of: operation) ?? [:]
         case ("GetInstance", .string(let reference)?):
             return (try? directory.find(reference)).map(Self.details(of:)) ?? [:]
         case ("GetVolume", .string(let reference)?): return details(volume: reference)
@@ -67,6 +73,18 @@ struct PolkitQuestions: Sendable {
             return (try? ImageReference(name)).map { ["image": $0.description] } ?? [:]
         default: return [:]
         }
+    }
+
+    /// Of an object; nil for the root and others that are about nothing.
+    ///
+    /// Those of an operation are those of what it is about.
+    private func details(of path: ObjectPath) -> [String: String]? {
+        if let id = path.instance { return directory.get(id).map(Self.details(of:)) ?? [:] }
+        if let id = path.volume { return details(volume: id.rawValue) }
+        if let id = path.snapshot { return details(snapshot: id.rawValue) }
+        if let name = path.element(below: "images") { return ["image": name] }
+        // The target of an operation is none itself.
+        return operations[path].flatMap { details(of: $0) }
     }
 
     private func details(volume reference: String) -> [String: String] {

@@ -42,6 +42,7 @@ actor OperationRegistry {
 
     private let connection: Connection
     private let published: PublishedObjects
+    private let targets: OperationTargets
     private let logger: Logger
     private var number: UInt32 = 0
     private var running: [UInt32: OneShot<Outcome>] = [:]
@@ -57,9 +58,10 @@ actor OperationRegistry {
         table.add("Total") { $0.total }
     }
 
-    init(connection: Connection, published: PublishedObjects, logger: Logger) {
+    init(connection: Connection, published: PublishedObjects, targets: OperationTargets, logger: Logger) {
         self.connection = connection
         self.published = published
+        self.targets = targets
         self.logger = logger
     }
 
@@ -123,6 +125,7 @@ actor OperationRegistry {
         let shown = Shown(Progress())
         let end = OneShot<Outcome>()
         running[id] = end
+        targets[path] = target
         await connection.export([Self.interface(id, kind, target, shown, cancel)], at: path)
         await connection.emit(
             "OperationNew",
@@ -175,7 +178,11 @@ actor OperationRegistry {
         running[id] = nil
         results[id] = outcome
         order.append(id)
-        if order.count > Self.keptResults { results[order.removeFirst()] = nil }
+        if order.count > Self.keptResults {
+            let oldest = order.removeFirst()
+            results[oldest] = nil
+            targets[.operation(oldest)] = nil
+        }
         end.fulfil(outcome)
         var error = DBusError(name: "", message: "")
         if case .failed(let failure) = outcome { error = failure }

@@ -19,6 +19,8 @@ public actor Connection {
         let life: AsyncStream<Never>.Continuation
         let end: AsyncStream<Never>
         var uniqueName: String?
+        /// It has its names and hears its signals.
+        var isSetUp = false
     }
 
     private let loop = Loop()
@@ -98,6 +100,7 @@ public actor Connection {
             }
             link?.uniqueName = name
             try await establish()
+            link?.isSetUp = true
         } catch {
             lose(generation, "it could not be set up")
             throw error
@@ -167,7 +170,10 @@ public actor Connection {
         guard let link, link.generation == generation else { return }
         self.link = nil
         loop.detach(link.raw)
-        if !isClosed { logger.notice("off the bus", metadata: ["bus": "\(address)", "reason": "\(reason)"]) }
+        // Who was never on it learns of that by an error.
+        if !isClosed, link.isSetUp {
+            logger.notice("off the bus", metadata: ["bus": "\(address)", "reason": "\(reason)"])
+        }
         let error = DBusError.standard(.disconnected, "the connection to the bus was lost: \(reason)")
         let waiting = pending.values
         pending = [:]
