@@ -27,8 +27,11 @@ public struct SparseMap: Hashable, Sendable {
     /// The map as PAX format 1.0 puts it before the contents, padded to whole blocks (GNU tar manual, "PAX Format,
     /// Version 1.0"): decimal numbers, each with a newline.
     var encoded: [UInt8] {
-        var text = "\(extents.count)\n"
-        for extent in extents { text += "\(extent.offset)\n\(extent.count)\n" }
+        // GNU tar takes the file's size from the last piece: a hole at the end needs an empty one behind it.
+        let endsInHole = extents.last.map { $0.offset + $0.count != size } ?? true
+        let pieces = endsInHole ? extents + [Extent(offset: size, count: 0)] : extents
+        var text = "\(pieces.count)\n"
+        for extent in pieces { text += "\(extent.offset)\n\(extent.count)\n" }
         let bytes = Array(text.utf8)
         return bytes + [UInt8](repeating: 0, count: TarMember.padding(after: bytes.count))
     }

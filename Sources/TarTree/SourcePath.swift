@@ -25,9 +25,10 @@ struct SourcePath {
         var parent = components.dropLast().joined(separator: "/")
         parent = path.hasPrefix("/") ? "/" + parent : parent
         var base = String(last)
-        if followsLink {
+        // A slash at the end means the target, as everywhere (path_resolution(7)).
+        if followsLink || path.hasSuffix("/") {
             let place = clinux_open_place(AT_FDCWD, path, 1)
-            guard place >= 0 else { throw TreeFailure(errno: errno, "cannot follow", path) }
+            guard place >= 0 else { throw TreeFailure(errno: errno, "cannot copy", path) }
             defer { close(place) }
             let real = Self.realPath(of: place)
             // The path of what is at the root of everything has no last component.

@@ -11,8 +11,9 @@ public import Tar
 public final class TreeExtractor {
     /// What is taken over, and what is made.
     public struct Options: Sendable {
-        /// Whether files get the owners that the archive says, and directories that are there already all of their
-        /// attributes. Otherwise files belong to whoever unpacks.
+        /// Whether files get the owners that the archive says, and directories that are there already all attributes.
+        ///
+        /// Otherwise files belong to whoever unpacks.
         public var keepsOwners = false
         /// Whether to keep what gives rights to whoever runs a file, or is for root alone: setuid and setgid bits, and
         /// the attributes `security.*` and `trusted.*`.

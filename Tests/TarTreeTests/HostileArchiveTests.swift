@@ -155,7 +155,7 @@ import Testing
             options.onlyBelow = Array("wanted".utf8)
             for members in [
                 [Archives.file("other", "x")], [Archives.file("./other", "x")],
-                [Archives.directory("wanted"), Archives.link("wanted/x", to: "other", .hardLink)],
+                [Archives.link("wanted", to: "other", .hardLink)],
             ] {
                 let failure = #expect(throws: TreeFailure.self) {
                     try Archives.unpack(Archives.made(members), into: scratch.path, options)
@@ -172,7 +172,7 @@ import Testing
             let whole = Archives.made([
                 Archives.file("other", "done"), Archives.file("file", String(repeating: "n", count: 5_000)),
             ])
-            for cut in [whole.count - 1024, 512 + 512 + 512 + 100, 1024 + 512] {
+            for cut in [1024 + 512, 1024 + 512 + 100, whole.count - 1024] {
                 let failure = #expect(throws: TreeFailure.self) {
                     try Archives.unpack(Array(whole[..<cut]), into: scratch.path)
                 }

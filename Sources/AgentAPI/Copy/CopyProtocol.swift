@@ -85,7 +85,7 @@ public struct CopyOutcome: Codable, Sendable, Hashable {
     public var code: String?
     /// Of an error.
     public var message: String?
-    /// Of an error: what it is about.
+    /// Of an error: the path that was asked for.
     public var path: String?
     /// Of a result or the last end: the first things that were left out.
     public var warnings: [String]?

@@ -7,6 +7,7 @@ extension InstancesService {
     ///   - reference: Which instance.
     ///   - request: The path, absolute.
     ///   - patience: How long to wait for an instance that is still Initializing.
+    /// - Returns: What is there.
     /// - Throws: `invalidState` if it isn't Running; as ``GuestChannel/status(of:)``.
     public func pathStatus(
         _ reference: String,

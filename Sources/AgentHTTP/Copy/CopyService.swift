@@ -42,15 +42,12 @@ struct CopyService: Sendable {
         peer: Peer
     ) async {
         await SocketSession.serve(channel, peer: peer, logger: logger) { messages, socket in
-            let outcome: String
+            var outcome = ""
+            var path: String?
             do {
                 let bytes = try await SocketSession.first(messages)
-                let body: CopyBody
-                do throws(FieldError) {
-                    body = try CopyBody(try APIJSON.fields(Data(bytes)))
-                } catch {
-                    throw error.agentError
-                }
+                let body = try Self.body(bytes)
+                path = body.guestPath
                 let files = InstanceFiles(
                     instances: instances,
                     reference: reference,
@@ -63,15 +60,22 @@ struct CopyService: Sendable {
             } catch {
                 let error = AgentError.wrapping(error, "the copy failed")
                 if error.kind == .internal { logger.error("copy failed", metadata: ["error": "\(error)"]) }
-                await socket.sendIfPossible([
-                    Self.text(CopyOutcome.error(code: error.code, message: error.response.message))
-                ])
+                let answer = CopyOutcome.error(code: error.code, message: error.response.message, path: path)
+                await socket.sendIfPossible([Self.text(answer)])
                 outcome = error.message
             }
             logger.info(
                 "copy ended",
                 metadata: ["instance": "\(reference)", "peer": "\(peer.description)", "outcome": "\(outcome)"]
             )
+        }
+    }
+
+    private static func body(_ bytes: [UInt8]) throws(AgentError) -> CopyBody {
+        do throws(FieldError) {
+            return try CopyBody(try APIJSON.fields(Data(bytes)))
+        } catch {
+            throw error.agentError
         }
     }
 

@@ -5,7 +5,6 @@ import NIOCore
 import NIOHPACK
 import NIOHTTP2
 import NIOPosix
-import TarTree
 
 /// One request of the host's and its response.
 final class AgentStream: ChannelInboundHandler {
@@ -15,11 +14,12 @@ final class AgentStream: ChannelInboundHandler {
     /// Bytes that may wait to be sent before more is asked for.
     private static let outboundLimit = 256 << 10
 
-    private let agent: GuestAgent
-    private var context: ChannelHandlerContext?
+    let agent: GuestAgent
+    private(set) var context: ChannelHandlerContext?
     private var command: ExecSession?
     private var input: ProgramInput?
-    private var copy: (any FileCopy)?
+    /// Files on their way, if that is what was asked for.
+    var copy: (any FileCopy)?
     private var outputReader: OutputReader?
     /// What becomes of the request's only frame, where it has one.
     private var takeFrame: ((AgentStream, GuestFrame) -> Void)?
@@ -235,67 +235,6 @@ final class AgentStream: ChannelInboundHandler {
         conclude(agent.take(identity))
     }
 
-    // MARK: Files
-
-    private func beginFiles(_ route: GuestRoute, _ frame: GuestFrame) {
-        guard frame.kind == .request, let context else { return respond(400, message: "the first frame is no request") }
-        do {
-            switch route {
-            case .pathStatus:
-                try tellStatus(try GuestJSON.decode(GuestPathRequest.self, from: frame.payload), on: context.eventLoop)
-            case .readFiles:
-                let request = try GuestJSON.decode(GuestReadRequest.self, from: frame.payload)
-                try beginCopy { end in try FileReading(request, self, on: context.eventLoop, onEnd: end) }
-            default:
-                let request = try GuestJSON.decode(GuestWriteRequest.self, from: frame.payload)
-                try beginCopy { end in try FileWriting(request, self, on: context.eventLoop, onEnd: end) }
-            }
-        } catch let failure as TreeFailure {
-            respond(500, message: failure.message)
-        } catch {
-            respond(400, message: "the request cannot be read: \(error)")
-        }
-    }
-
-    private func beginCopy(_ begin: (@escaping () -> Void) throws -> any FileCopy) throws {
-        let copies = agent.copies
-        guard copies.enter() else { return respond(429, message: "too many copies at a time; try again later") }
-        do {
-            copy = try begin { copies.leave() }
-        } catch {
-            copies.leave()
-            throw error
-        }
-        respondHeaders(200)
-    }
-
-    /// On a thread that may block, as a path may lead to a file system that does.
-    private func tellStatus(_ request: GuestPathRequest, on eventLoop: any EventLoop) throws {
-        let copies = agent.copies
-        guard copies.enter() else { return respond(429, message: "too many copies at a time; try again later") }
-        let this = NIOLoopBound(self, eventLoop: eventLoop)
-        let place = NIOLoopBound(copies, eventLoop: eventLoop)
-        do {
-            try TreeThread.start {
-                let result = GuestFilesResult(Result { GuestFilesResult(status: try GuestPathStatus(of: request)) })
-                eventLoop.execute {
-                    place.value.leave()
-                    this.value.respondHeaders(200)
-                    this.value.finish(with: result)
-                }
-            }
-        } catch {
-            copies.leave()
-            throw error
-        }
-    }
-
-    /// Ends the response with how it went.
-    func finish(with result: GuestFilesResult) {
-        if let payload = try? GuestJSON.encode(result) { send(.filesResult, payload) }
-        finish()
-    }
-
     private func conclude(_ failure: Awakening.Failure?) {
         guard let failure else { return respond(204) }
         respond(failure.isRefusal ? 400 : 500, message: failure.message)
@@ -338,7 +277,7 @@ final class AgentStream: ChannelInboundHandler {
         respondHeaders(status, isComplete: true)
     }
 
-    private func respond(_ status: Int, message: String) {
+    func respond(_ status: Int, message: String) {
         respond(status, json: ["message": message])
     }
 

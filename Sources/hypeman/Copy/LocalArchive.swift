@@ -13,6 +13,7 @@ final class LocalArchive: Sendable {
     ///   - path: What to archive.
     ///   - followsLink: Whether a symbolic link stands for its target.
     ///   - name: What it is called in the archive.
+    /// - Throws: If there cannot be another thread; what is wrong with the files is thrown by ``next()``.
     init(of path: String, followsLink: Bool, as name: String?) throws {
         try TreeThread.start { [self] in
             let archiver = TreeArchiver { [pieces] in try pieces.queue.put($0) }

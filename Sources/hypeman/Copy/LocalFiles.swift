@@ -7,6 +7,7 @@ enum LocalFiles {
     /// - Parameters:
     ///   - path: A path here.
     ///   - followsLink: Whether a symbolic link stands for its target.
+    /// - Returns: What is there; nothing is no error.
     /// - Throws: If that cannot be found out.
     static func place(_ path: String, followsLink: Bool) throws -> CopyPlace {
         var status = stat()
