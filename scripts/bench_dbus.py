@@ -71,20 +71,18 @@ def await_name(bus, name):
 
 def with_many(agent, agent_type):
     """The next life of an agent, in which it has OBJECTS instances, copies of a stopped one."""
-    agent.run("run", "-d", "--name", "one", "--memory", "256MB", "--cpus", "1", "bench:1", "sleep", "1000")
-    agent.run("stop", "one")
+    agent.run("run", "-d", "--name", "many-one", "--memory", "256MB", "--cpus", "1", "bench:1", "sleep", "1000")
+    agent.run("stop", "many-one")
     agent.process.send_signal(signal.SIGTERM)
     agent.process.wait(30)
     [path] = (agent.work / "data").glob("*.db")
     with sqlite3.connect(path) as database:
         [(own, body)] = database.execute("SELECT id, body FROM instance").fetchall()
         for number in range(OBJECTS - 1):
-            copy = json.loads(body)
-            copy["id"], copy["specification"]["name"] = f"{own[:-4]}{number:04}", f"many-{number}"
-            database.execute(
-                "INSERT INTO instance (id, name, body) VALUES (?, ?, ?)",
-                (copy["id"], f"many-{number}", json.dumps(copy).encode()),
-            )
+            # An id is 24 letters and digits, the first a letter.
+            copy, name = f"{own[:-4]}{number:04}", f"many-{number}"
+            text = body.decode().replace(own, copy).replace("many-one", name)
+            database.execute("INSERT INTO instance (id, name, body) VALUES (?, ?, ?)", (copy, name, text.encode()))
     database.close()
     return agent_type(agent.work)
 
