@@ -60,7 +60,6 @@ import Testing
             #expect(memory.output.contains("MemTotal:"))
             let missing = try await agent.hypeman("cp", "web:/no/such/file", "x")
             #expect(missing.code == 1 && missing.errors.contains("/no/such/file"))
-            try await Self.checkLargeFiles(agent)
             try await agent.expect("stop", "--time", "1", "web")
             let stopped = try await agent.hypeman("cp", "web:/srv/file", "x")
             #expect(stopped.code == 1 && stopped.errors.contains("Stopped"), "\(stopped)")
@@ -68,6 +67,12 @@ import Testing
     }
 
     /// 64 MiB, and 4 GiB that are nearly all hole.
+    ///
+    /// One of the heavy ones: what takes its time is a debug build that masks 64 MiB for its WebSocket.
+    @Test func largeFilesGoBothWaysAndHolesStayHoles() async throws {
+        try await Self.withInstance { agent in try await Self.checkLargeFiles(agent) }
+    }
+
     private static func checkLargeFiles(_ agent: PrivateAgent) async throws {
         let large = agent.scratch.appending("large")
         try await tool("dd", ["if=/dev/urandom", "of=\(large)", "bs=1M", "count=64", "status=none"])
@@ -78,7 +83,7 @@ import Testing
         let back = agent.scratch.appending("large-back")
         let outwards = try await clock.measure { try await agent.expect("cp", "web:/tmp/large", back.string) }
         #expect(try await tool("sha256sum", [back.string]).prefix(64) == sum)
-        try await agent.expect("exec", "-u", "root", "web", "rm", "/tmp/large")
+        try await agent.expect("exec", "-u", "root", "web", "/bin/busybox", "rm", "/tmp/large")
 
         let sparse = agent.scratch.appending("sparse")
         try await tool("dd", ["if=/dev/urandom", "of=\(sparse)", "bs=64K", "count=1", "seek=49152", "status=none"])
