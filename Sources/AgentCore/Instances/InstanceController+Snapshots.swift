@@ -131,7 +131,7 @@ extension InstanceController {
                 by: directory.path.appending(SnapshotManifest.overlayName)
             ) {
                 // What was saved before does not go with the disk that comes, and nothing but its place is missing now.
-                await self.giveUpStandby()
+                try await self.abandonStandby()
             }
             var standby: InstanceStandby?
             if let memory = manifest.memory {

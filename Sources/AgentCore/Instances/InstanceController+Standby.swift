@@ -289,6 +289,15 @@ extension InstanceController {
         await forget(standby, by: .standbyForgotten)
     }
 
+    /// The same ahead of a change that the memory would not go with any more.
+    ///
+    /// - Throws: If that cannot be stored; the memory is still the instance's, and the change must not be made.
+    func abandonStandby() async throws {
+        guard let standby = instance.standby else { return }
+        try await apply(.standbyForgotten)
+        await remove(standby.snapshot)
+    }
+
     /// The memory on disk is of no use any more, since its machine runs on.
     ///
     /// - Returns: Whether it does: if it is gone, its end has decided on the memory.
