@@ -75,7 +75,7 @@ let package = Package(
         .target(
             name: "GuestAgent",
             dependencies: [
-                "CInit", "GuestProtocol", "GuestTransport",
+                "CInit", "CLinux", "GuestProtocol", "GuestTransport", "Tar", "TarTree",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
@@ -109,7 +109,6 @@ let package = Package(
         ),
         .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-        .target(name: "CStorage"),
         // ext4 without a mount, by libext2fs.
         .target(
             name: "CExt4",
@@ -118,7 +117,7 @@ let package = Package(
         .target(
             name: "StoragePlugin",
             dependencies: [
-                "AgentCore", "CExt4", "CIsal", "CStorage", "CZstd", "GuestProtocol",
+                "AgentCore", "CExt4", "CIsal", "CLinux", "CZstd", "GuestProtocol", "Tar",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -136,6 +135,10 @@ let package = Package(
         ),
         // Linux system calls that Swift does not see by itself.
         .target(name: "CLinux"),
+        // Tar archives, read and written as bytes; and what of them is in a file system, from both sides. hypeman-init has
+        // both, so there is no Foundation here either.
+        .target(name: "Tar", swiftSettings: settings),
+        .target(name: "TarTree", dependencies: ["CLinux", "Tar"], swiftSettings: settings),
         .target(
             name: "HypervisorPlugin",
             dependencies: [
@@ -160,7 +163,7 @@ let package = Package(
         .target(
             name: "AgentHTTP",
             dependencies: [
-                "AgentAPI", "AgentCore", "GuestProtocol",
+                "AgentAPI", "AgentCore", "GuestProtocol", "Tar", "TarTree",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -223,7 +226,7 @@ let package = Package(
         .executableTarget(
             name: "hypeman",
             dependencies: [
-                "AgentAPI",
+                "AgentAPI", "Tar", "TarTree",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -242,7 +245,7 @@ let package = Package(
         .target(
             name: "AgentTestSupport",
             dependencies: [
-                "AgentCore", "CXattr", "GuestProtocol",
+                "AgentCore", "CXattr", "GuestProtocol", "Tar",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
@@ -253,7 +256,7 @@ let package = Package(
         .testTarget(
             name: "AgentCoreTests",
             dependencies: [
-                "AgentCore", "AgentTestSupport", "GuestProtocol",
+                "AgentCore", "AgentTestSupport", "GuestProtocol", "Tar",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
@@ -268,9 +271,19 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "TarTreeTests",
+            dependencies: [
+                "AgentTestSupport", "CXattr", "Tar", "TarTree",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "GuestProtocolTests",
             dependencies: [
-                "AgentCore", "CInit", "GuestAgent", "GuestProtocol", "GuestTransport", "HypervisorPlugin",
+                "AgentCore", "AgentTestSupport", "CInit", "GuestAgent", "GuestProtocol", "GuestTransport",
+                "HypervisorPlugin", "Tar",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -303,7 +316,7 @@ let package = Package(
         .testTarget(
             name: "StoragePluginTests",
             dependencies: [
-                "StoragePlugin", "AgentCore", "AgentTestSupport", "GuestProtocol",
+                "StoragePlugin", "AgentCore", "AgentTestSupport", "GuestProtocol", "Tar",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "Logging", package: "swift-log"),
@@ -366,7 +379,9 @@ let package = Package(
         .testTarget(
             name: "AgentHTTPTests",
             dependencies: [
-                "AgentHTTP", "AgentAPI", "AgentCore", "AgentTestSupport", "GuestProtocol", "StoragePlugin", "hypeman",
+                "AgentHTTP", "AgentAPI", "AgentCore", "AgentTestSupport", "GuestProtocol", "StoragePlugin", "Tar",
+                "TarTree",
+                "hypeman",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -409,7 +424,7 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "hypeman", "AgentAPI",
+                "hypeman", "AgentAPI", "Tar",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -419,6 +434,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
+                "AgentAPI",
                 "AgentTestSupport",
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -205,7 +205,7 @@ def by_hand_machine(agent, name, namespace):
     sockets = agent.work / "hand-network"
     sockets.mkdir()
     runtime = next(word for word in words if "qmp.sock" in word).split("path=")[1].split("/qmp.sock")[0]
-    words = [re.sub(r"ifname=[^,]+", "ifname=hand0", word.replace(runtime, str(sockets))) for word in words if word != "-S"]
+    words = [re.sub(r'"ifname":"[^"]+"', '"ifname":"hand0"', word.replace(runtime, str(sockets))) for word in words if word != "-S"]
     namespace.run("ip", "tuntap", "add", "hand0", "mode", "tap", "vnet_hdr")
     namespace.run("ip", "address", "add", "10.100.0.1/16", "dev", "hand0")
     namespace.run("ip", "link", "set", "hand0", "up")
@@ -271,13 +271,14 @@ def throughput(agent, namespace, plain, runs, row):
 
 
 def limits(agent, namespace, plain, runs, row):
-    """A VM with a limit of 1 Gbit/s each way, counted in whole frames; the floor is the limit."""
-    options = ["--bandwidth-up", "1Gbps", "--bandwidth-down", "1Gbps"]
+    """A VM with a limit of 100 Mbit/s each way, which an emulated guest can reach, counted in whole frames; the floor is
+    the limit."""
+    options = ["--bandwidth-up", "100Mbps", "--bandwidth-down", "100Mbps"]
     agent.run("run", "-d", "--name", "limited", "--memory", "256MB", *options, "bench:1", "sh", "-c", SERVERS)
     rows = []
-    for direction, name, device in (("send", "limit-1g-down", "hyptap0a640002"), ("receive", "limit-1g-up", "hypifb0a640002")):
+    for direction, name, device in (("send", "limit-down", "hyptap0a640002"), ("receive", "limit-up", "hypifb0a640002")):
         rates = [rate(namespace, direction, "10.100.0.2", device) for _ in range(runs)]
-        entry = row(name, "Gbit/s", [bits / 1e9 for bits in rates], [1.0], 0.95)
+        entry = row(name, "Gbit/s", [bits / 1e9 for bits in rates], [0.1], 0.95)
         entry["met"] = 0.95 <= entry["ratio"] <= 1.05
         rows.append(entry)
     return rows

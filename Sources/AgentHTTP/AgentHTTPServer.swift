@@ -156,6 +156,7 @@ public struct AgentHTTPServer: Service {
             + SnapshotRoutes(instances: instances).routes
             + VolumeRoutes(volumes: volumes, instances: instances, threads: .singleton).routes
             + ForkRoutes(instances: instances).routes
+            + CopyRoutes(instances: instances).routes
             + [
                 LogRoute(instances: instances).route, ExecRoute(instances: instances).route,
                 AttachRoute(instances: instances).route, ConsoleRoute(instances: instances).route,

@@ -5,7 +5,7 @@ public import SystemPackage
 /// What the routes need of ``InstancesService``, whose documentation is the contract.
 ///
 /// A protocol of its own so that the tests of the transport can give it a guest that floods, stalls or breaks.
-public protocol InstanceOperations: Sendable {
+public protocol InstanceOperations: InstanceFileOperations {
     func get(_ reference: String) throws(AgentError) -> Instance
     func list(_ filter: InstanceFilter) -> [Instance]
     func create(_ request: CreateInstanceRequest) async throws -> Instance

@@ -16,9 +16,11 @@ public enum GuestFeature {
     public static let volumes = "volumes"
     /// Another identity for a copy of the guest, see `GuestRoute.identity`.
     public static let identity = "identity"
+    /// Files as tar archives, see `GuestRoute.readFiles`.
+    public static let files = "files"
 
     /// All that a host of this build asks for.
-    public static let all: Set<String> = [attach, wakeUp, volumes, identity]
+    public static let all: Set<String> = [attach, wakeUp, volumes, identity, files]
 }
 
 /// The answer to the host's first request in a session.

@@ -53,6 +53,7 @@ enum FirstProcess {
             if configuration.mode == .systemd {
                 try SystemdAgent.handOver(configuration, initrd: "/proc/self/fd/\(initrd)")
             }
+            Processors.followAdditions()
             // The program first: a host that is answered while the guest still boots takes the processor from the boot.
             started?.agent.acceptCommands()
             started?.agent.startProgram()
@@ -63,7 +64,6 @@ enum FirstProcess {
                 // Nothing that the program was promised depends on these.
                 Console.write(error.message)
             }
-            Processors.followAdditions()
             removeInitrd("/proc/self/fd/\(initrd)")
             close(initrd)
         } catch {

@@ -6,41 +6,56 @@ import GuestAgent
 enum Processors {
     private static let directory = "/sys/devices/system/cpu"
 
-    /// Lets those run that come, in a thread of its own; does nothing in a machine to which none can come.
+    /// Lets those run that came while the guest booted, and in a thread of its own those that come; does nothing in a
+    /// machine to which none can come.
     ///
-    /// Called once the file system is the program's.
+    /// Called once the file system is the program's, and before the program: whoever switches a processor off later means
+    /// it.
     static func followAdditions() {
         guard SmallFile.line("\(directory)/possible") != SmallFile.line("\(directory)/online") else { return }
-        var thread = pthread_t()
-        guard
-            pthread_create(
-                &thread,
-                nil,
-                { _ in
-                    Processors.follow()
-                    return nil
-                },
-                nil
-            ) == 0
-        else { return Console.write("processors that the host adds stay idle: no thread to let them run") }
-        pthread_detach(thread)
-    }
-
-    /// Looks whenever the kernel announces a device.
-    private static func follow() {
         let announcements = hypeman_open_uevents()
         guard announcements >= 0 else {
             return Console.write("processors that the host adds stay idle: cannot listen for them")
         }
-        // One that somebody in the guest has switched off since stays off.
-        var known: Set<String> = []
-        while true {
+        let follower = Follower(announcements: announcements)
+        follower.startAdditions()
+        let box = Unmanaged.passRetained(follower)
+        var thread = pthread_t()
+        let result = pthread_create(
+            &thread,
+            nil,
+            { box in
+                guard let box else { return nil }
+                Unmanaged<Follower>.fromOpaque(box).takeRetainedValue().run()
+                return nil
+            },
+            box.toOpaque()
+        )
+        guard result == 0 else {
+            box.release()
+            return Console.write("processors that the host adds stay idle: no thread to let them run")
+        }
+        pthread_detach(thread)
+    }
+
+    /// Looks whenever the kernel announces a device.
+    private final class Follower {
+        private let announcements: Int32
+        /// One of them that somebody in the guest has switched off since stays off.
+        private var known: Set<String> = []
+
+        init(announcements: Int32) { self.announcements = announcements }
+
+        func run() {
+            while hypeman_wait_readable(announcements, -1) >= 0 { startAdditions() }
+        }
+
+        func startAdditions() {
             let present = Set(SmallFile.names(in: directory).filter(isProcessor))
             for name in present.subtracting(known) where SmallFile.line("\(directory)/\(name)/online") == "0" {
                 start(name)
             }
             known = present
-            guard hypeman_wait_readable(announcements, -1) >= 0 else { return }
         }
     }
 

@@ -62,10 +62,10 @@ enum SystemdAgent {
             Console.write("fatal: \(error.message)")
             exit(1)
         }
+        Processors.followAdditions()
         channel.agent.acceptCommands()
         channel.agent.adoptProgram(pid: 1)
         channel.listen()
-        Processors.followAdditions()
         while true {
             let signal = hypeman_wait_signal()
             while true {

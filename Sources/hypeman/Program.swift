@@ -5,6 +5,8 @@ import Foundation
 @main
 enum Program {
     static func main() async {
+        // libdispatch would report to the system's log each thread whose priority it may not raise.
+        setenv("LIBDISPATCH_LOG", "NO", 0)
         exit(await run(Array(CommandLine.arguments.dropFirst())))
     }
 

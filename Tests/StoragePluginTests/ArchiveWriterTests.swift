@@ -3,6 +3,7 @@ import AgentTestSupport
 import Foundation
 import Glibc
 import SystemPackage
+import Tar
 import Testing
 
 @testable import StoragePlugin

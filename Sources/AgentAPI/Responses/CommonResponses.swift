@@ -42,10 +42,13 @@ public struct CapabilitiesResponse: Codable, Sendable, Hashable {
         public var acceleratorReason: String?
         public var pause: Bool
         public var snapshot: Bool
+        /// Whether volumes can be attached and detached while an instance runs.
         public var hotplug: Bool
+        /// Whether vCPUs and memory can be changed while an instance runs; nil from servers that do not say.
+        public var resize: Bool?
 
         enum CodingKeys: String, CodingKey {
-            case name, version, accelerator, pause, snapshot, hotplug
+            case name, version, accelerator, pause, snapshot, hotplug, resize
             case acceleratorReason = "accelerator_reason"
         }
 
@@ -56,7 +59,8 @@ public struct CapabilitiesResponse: Codable, Sendable, Hashable {
             acceleratorReason: String?,
             pause: Bool,
             snapshot: Bool,
-            hotplug: Bool
+            hotplug: Bool,
+            resize: Bool?
         ) {
             self.name = name
             self.version = version
@@ -65,6 +69,7 @@ public struct CapabilitiesResponse: Codable, Sendable, Hashable {
             self.pause = pause
             self.snapshot = snapshot
             self.hotplug = hotplug
+            self.resize = resize
         }
     }
 

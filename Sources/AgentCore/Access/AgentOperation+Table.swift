@@ -152,6 +152,8 @@ extension AgentOperation {
                 .instanceLogs,
                 Self.opening
             )
+        case .getPathStatus: .init("GET /instances/{id}/stat", nil, .instance(.read), errors: Self.opening)
+        case .copyFiles: .init("GET /instances/{id}/cp", "cp", .instance(.write), errors: Self.opening)
 
         // Snapshots
         case .listSnapshots:

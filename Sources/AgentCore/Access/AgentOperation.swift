@@ -10,6 +10,7 @@ public enum AgentOperation: String, Sendable, CaseIterable {
     case startInstance, stopInstance, pauseInstance, resumeInstance, standbyInstance, restoreInstance, signalInstance
     case forkInstance
     case getInstanceStats, waitForInstance, readLogs, execInInstance, attachToInstance, followConsole
+    case getPathStatus, copyFiles
     case listSnapshots, getSnapshot, createSnapshot, restoreSnapshot, forkSnapshot, deleteSnapshot
     case listVolumes, getVolume, createVolume, importVolume, growVolume, deleteVolume, attachVolume, detachVolume
     case getNetwork, getOperation, waitForOperation, cancelOperation, controlProcess

@@ -44,8 +44,13 @@ public protocol DiskStore: Sendable {
 
     /// Puts a copy of a file in the place of an instance's overlay, if it has one, at once and for good.
     ///
-    /// - Throws: ``AgentError`` `storageFull`; the overlay is what it was then.
-    func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws
+    /// - Parameters:
+    ///   - instance: Whose.
+    ///   - path: The file.
+    ///   - isReady: Called when the copy is on disk as a whole, just before it takes the overlay's place.
+    /// - Throws: ``AgentError`` `storageFull`, and what `isReady` does; the overlay is what it was then.
+    func replaceOverlay(of instance: InstanceID, by path: FilePath, isReady: @Sendable () async throws -> Void)
+        async throws
 
     /// The host bytes that an instance's disks really take.
     func usage(of instance: InstanceID) async throws -> ByteSize

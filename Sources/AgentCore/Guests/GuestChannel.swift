@@ -68,6 +68,26 @@ public protocol GuestChannel: Sendable {
     ///   if the guest is too old to know of it; `unavailable` if the connection is lost.
     func attach() async throws -> any GuestInput
 
+    /// What is at a path of the guest's; that there is nothing is no error.
+    ///
+    /// - Throws: ``AgentError`` as ``GuestFilesResult/Failure/error`` says; `notSupported` if the guest is too old to know of
+    ///   it, `invalidState` if the image's root file system is not in place yet, `busy` if too much is copied at a time,
+    ///   `unavailable` if the connection is lost.
+    func status(of request: GuestPathRequest) async throws -> GuestPathStatus
+
+    /// Files of the guest's as a tar archive (PAX, with `SCHILY.xattr` attributes and GNU's sparse format 1.0).
+    ///
+    /// - Returns: The archive in pieces, and at last that it is whole. The guest reads as fast as pieces are taken, and stops
+    ///   when nobody holds the stream.
+    /// - Throws: As ``status(of:)``, the stream too.
+    func readFiles(_ request: GuestReadRequest) async throws -> AsyncThrowingStream<GuestArchiveEvent, any Error>
+
+    /// Unpacks a tar archive in the guest: ustar, GNU or PAX, sparse files too.
+    ///
+    /// - Returns: Where to write the archive. Whatever the guest has against it is thrown there.
+    /// - Throws: As ``status(of:)``.
+    func writeFiles(_ request: GuestWriteRequest) async throws -> any GuestArchiveInput
+
     /// Ends the connection; commands that run through it are killed by the guest. Idempotent.
     func close() async
 }

@@ -95,8 +95,8 @@ public protocol VirtualMachine: AnyObject, Sendable {
     /// the guest's: it may take a while to give memory back.
     ///
     /// - Parameter size: No larger than ``MachineDescription/largestSize``, and with no less memory than at the start.
-    /// - Throws: `notSupported` where ``HypervisorCapabilities/resize`` is false; `invalidArgument` beyond those bounds;
-    ///   `invalidState` after the exit.
+    /// - Throws: `notSupported` where ``HypervisorCapabilities/resize`` is false; `invalidArgument` beyond those bounds, and
+    ///   for fewer vCPUs where the hypervisor cannot take them out; `invalidState` after the exit.
     func resize(to size: MachineSize) async throws
     /// Plugs in a disk; the guest finds it by its serial a moment later.
     ///

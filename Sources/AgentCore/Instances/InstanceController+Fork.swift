@@ -168,7 +168,7 @@ extension InstanceController {
         try await context.disks.replaceOverlay(
             of: id,
             by: directory.path.appending(SnapshotManifest.overlayName)
-        )
+        ) {}
         return origin
     }
 

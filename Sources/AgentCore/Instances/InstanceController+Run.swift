@@ -272,7 +272,7 @@ extension InstanceController {
     }
 
     /// The conversation with the guest of an instance that runs, or does soon.
-    private func runningChannel(patience: Duration) async throws -> any GuestChannel {
+    func runningChannel(patience: Duration) async throws -> any GuestChannel {
         if instance.state == .initializing || instance.state == .created {
             _ = try await wait(within: patience) { $0.state != .initializing && $0.state != .created }
         }

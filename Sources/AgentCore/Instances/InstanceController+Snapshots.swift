@@ -126,12 +126,13 @@ extension InstanceController {
                 _ = try await context.snapshots.begin(id)
                 shared = try await context.snapshots.share(snapshot.id, with: id)
             }
-            // What was saved before does not go with the disk that comes.
-            await giveUpStandby()
             try await context.disks.replaceOverlay(
                 of: self.id,
                 by: directory.path.appending(SnapshotManifest.overlayName)
-            )
+            ) {
+                // What was saved before does not go with the disk that comes, and nothing but its place is missing now.
+                await self.giveUpStandby()
+            }
             var standby: InstanceStandby?
             if let memory = manifest.memory {
                 try await commit(id, memory, try await diskStates(), sharing: shared)

@@ -898,6 +898,66 @@ enum OpenAPIDocument {
                 "101": { description: The connection is a WebSocket now. }
                 "426": { $ref: "#/components/responses/Error" }
                 default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/stat:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: statPath
+              tags: [instances]
+              summary: What is at a path of a running instance.
+              description: That there is nothing is no error; what is wrong with the path itself is said in `error`.
+              parameters:
+                - name: path
+                  in: query
+                  required: true
+                  description: Absolute.
+                  schema: { type: string }
+                - name: follow_links
+                  in: query
+                  description: Whether a symbolic link stands for its target.
+                  schema: { type: boolean, default: false }
+              responses:
+                "200":
+                  description: What is there.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/PathInfo" }
+                default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/cp:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            get:
+              operationId: copyFiles
+              tags: [instances]
+              summary: Copy files into a running instance or out of it, over a WebSocket.
+              description: |
+                The upgrade must be the first request on its connection, which is for one copy. The client's first frame is the
+                text of a `Copy`; the server's last one is the text of a `CopyOutcome`. Frames have at most 1 MiB.
+
+                Without a subprotocol a connection is for one file, or one directory without what is in it, on the way `to` an
+                instance: `guest_path` is what it becomes, directories above it are made, the client's binary frames are the
+                contents, the text `{"type":"end"}` ends them, and the answer is of type `result`. On the way `from` an instance a
+                tree comes out in one: for each file, directory and symbolic link the text of a `CopyHeader`, its contents in binary
+                frames, and the text `{"type":"end","final":false}`; `final` is true behind the last one. Every name of a file has
+                all of its contents there, and holes are zeros; other kinds of files are left out. The direction `stat` is
+                answered by a `PathInfo` of type `stat`.
+
+                With the subprotocol `hypeman.cp.tar.v1` the binary frames of whoever has the files are one tar archive, however it
+                is cut: into the directory `guest_path`, which must be there, or of the file or directory `guest_path` (with `/.` at
+                its end: of what is in it). ustar, GNU and PAX archives are taken, files with holes too; what comes out is PAX with
+                `SCHILY.xattr` and GNU's sparse format 1.0. The client ends its archive by `{"type":"end"}`, the server ends its own
+                by `{"type":"end","final":true}`.
+
+                No name and no symbolic link of an archive leads out of `guest_path`. A file takes the place of the one before when
+                it is whole: of a copy that ends early, what was whole before stays. Links are never written through.
+
+                An `error` has one of these codes, besides those of a path that cannot be asked for: `path_not_found`,
+                `not_a_directory`, `is_a_directory`, `path_outside`, `invalid_archive`, `guest_disk_full`, `guest_read_only`,
+                `guest_refused`, `file_changed`, `guest_too_old` (stop and start the instance), `busy` (16 copies at a time).
+              responses:
+                "101": { description: The connection is a WebSocket now. }
+                "426": { $ref: "#/components/responses/Error" }
+                default: { $ref: "#/components/responses/Error" }
           /instances/{id}/attach:
             parameters:
               - $ref: "#/components/parameters/InstanceID"
@@ -1013,7 +1073,7 @@ enum OpenAPIDocument {
                   type: array
                   items:
                     type: object
-                    required: [name, version, accelerator, pause, snapshot, hotplug]
+                    required: [name, version, accelerator, pause, snapshot, hotplug, resize]
                     additionalProperties: false
                     properties:
                       name: { type: string }
@@ -1022,7 +1082,8 @@ enum OpenAPIDocument {
                       accelerator_reason: { type: string, description: Why it isn't kvm. }
                       pause: { type: boolean }
                       snapshot: { type: boolean }
-                      hotplug: { type: boolean }
+                      hotplug: { type: boolean, description: Whether volumes can be attached and detached while an instance runs. }
+                      resize: { type: boolean, description: Whether vCPUs and memory can be changed while an instance runs. }
             TagSet:
               type: object
               maxProperties: 50
@@ -1612,6 +1673,66 @@ enum OpenAPIDocument {
                 stdin: { type: boolean, default: true }
                 timeout: { type: integer, description: Seconds after which the command is killed; 0 for never. }
                 wait_for_agent: { type: integer, description: Seconds to wait for an instance that is starting. }
+            PathInfo:
+              type: object
+              required: [exists, is_dir, is_file, is_symlink, mode, size]
+              additionalProperties: false
+              properties:
+                type: { type: string, enum: [stat], description: Over a WebSocket only. }
+                exists: { type: boolean }
+                is_dir: { type: boolean }
+                is_file: { type: boolean }
+                is_symlink: { type: boolean }
+                link_target: { type: string }
+                mode: { type: integer, description: "Permission, setuid, setgid and sticky bits." }
+                size: { type: integer, description: In bytes. }
+                error: { type: string, description: Why it cannot be said what is there. }
+                real_path: { type: string, description: The path without links. }
+            Copy:
+              type: object
+              required: [direction, guest_path]
+              additionalProperties: false
+              properties:
+                direction: { type: string, enum: [to, from, stat] }
+                guest_path: { type: string, description: Absolute. }
+                is_dir: { type: boolean, default: false, description: Make a directory. }
+                mode: { type: integer, minimum: 0, maximum: 4095, description: "0 and nothing are 0644, and 0755 for a directory." }
+                follow_links: { type: boolean, default: false, description: Whether a symbolic link at the path stands for its target. }
+                src_basename: { type: string, description: "The name of a file that goes into a directory, if that is what `guest_path` is." }
+                uid: { type: integer, default: 0 }
+                gid: { type: integer, default: 0 }
+                name: { type: string, description: What the path is called in an archive; its own name if it is left out. }
+                archive: { type: boolean, default: false, description: "Keep an archive's owners, and setuid and setgid bits with them." }
+                wait_for_agent: { type: integer, description: Seconds to wait for an instance that is starting. }
+            CopyHeader:
+              type: object
+              required: [type, path, mode, is_dir, is_symlink, size, mtime, uid, gid]
+              additionalProperties: false
+              properties:
+                type: { type: string, enum: [header] }
+                path: { type: string, description: Relative; it begins with the name of what was asked for. }
+                mode: { type: integer }
+                is_dir: { type: boolean }
+                is_symlink: { type: boolean }
+                link_target: { type: string }
+                size: { type: integer }
+                mtime: { type: integer, description: Seconds since 1970. }
+                uid: { type: integer }
+                gid: { type: integer }
+            CopyOutcome:
+              type: object
+              required: [type]
+              additionalProperties: false
+              properties:
+                type: { type: string, enum: [result, end, error] }
+                success: { type: boolean }
+                error: { type: string, description: Of a result that is none. }
+                bytes_written: { type: integer }
+                final: { type: boolean }
+                code: { type: string }
+                message: { type: string }
+                path: { type: string }
+                warnings: { type: array, items: { type: string }, description: The first things that were left out. }
             Attach:
               type: object
               additionalProperties: false

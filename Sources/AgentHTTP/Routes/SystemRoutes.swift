@@ -58,7 +58,8 @@ struct SystemRoutes: Sendable {
                     acceleratorReason: found.acceleratorReason,
                     pause: found.capabilities.pause,
                     snapshot: found.capabilities.snapshot,
-                    hotplug: found.capabilities.hotplug
+                    hotplug: found.capabilities.hotplug,
+                    resize: found.capabilities.resize
                 )
             },
             network: information.providesNetwork,

@@ -6,8 +6,6 @@ import HummingbirdCore
 enum UnimplementedRoutes {
     private static let paths: [(String, [HTTPRequest.Method])] = [
         ("/resources/memory/reclaim", [.post]),
-        ("/instances/{id}/stat", [.get]),
-        ("/instances/{id}/cp", [.get]),
         ("/instances/{id}/snapshot-schedule", [.get, .put, .delete]),
         ("/instances/{id}/auto-standby/status", [.get]),
         ("/instances/{id}/auto-standby/hold", [.post]),

@@ -15,7 +15,7 @@ struct AgentChannel: ServerChildChannel {
     /// What a connection turned out to be.
     enum Conversation: Sendable {
         case http(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>)
-        case session(NIOAsyncChannel<WebSocketFrame, WebSocketFrame>, SessionTarget, framing: ExecFraming)
+        case session(NIOAsyncChannel<WebSocketFrame, WebSocketFrame>, SessionTarget, offered: [String])
     }
 
     struct Value: ServerChildChannelValue {
@@ -58,8 +58,8 @@ struct AgentChannel: ServerChildChannel {
                     try await responder.respond(to: request, from: peer, writer: writer)
                 })
                 await http.handle(value: channel, logger: logger)
-            case .session(let channel, let target, let framing):
-                await exec.serve(channel, target: target, framing: framing, peer: value.peer)
+            case .session(let channel, let target, let offered):
+                await exec.serve(channel, target: target, offered: offered, peer: value.peer)
             }
         } catch {
             // The peer left, or was told what is wrong, before its first request was complete.
@@ -139,8 +139,7 @@ struct AgentChannel: ServerChildChannel {
                             authorization: head.headers.first(name: "Authorization")
                         ), exec.accepts(target)
                     else { return nil }
-                    return ExecFraming(offered: head.headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init))
-                        .responseHeaders
+                    return target.responseHeaders(offered: Self.subprotocols(head))
                 }
             },
             upgradePipelineHandler: { channel, head in
@@ -153,12 +152,15 @@ struct AgentChannel: ServerChildChannel {
                     return .session(
                         try NIOAsyncChannel(wrappingChannelSynchronously: channel),
                         target,
-                        framing: ExecFraming(
-                            offered: head.headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init)
-                        )
+                        offered: Self.subprotocols(head)
                     )
                 }
             }
         )
+    }
+
+    /// Those that a client offers.
+    private static func subprotocols(_ head: HTTPRequestHead) -> [String] {
+        head.headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init)
     }
 }

@@ -1,6 +1,7 @@
 public import AgentCore
 import Foundation
 import GuestProtocol
+import Tar
 
 /// What every guest channel must do.
 public enum GuestChannelConformance {
@@ -52,6 +53,58 @@ public enum GuestChannelConformance {
             try await process.closeInput()
             let result = try await collect(process)
             try require(result.output == Array("hello world".utf8), "cat wrote \(result.output)")
+            await channel.close()
+        },
+        ConformanceClaim("an archive becomes files and files an archive, and what is wrong is said with its path") {
+            subject in
+            let channel = try await openStarted(subject)
+            var member = TarMember(Array("claim-\(UInt32.random(in: .min ... .max))".utf8))
+            member.mode = 0o640
+            member.modified = FileTime(seconds: 1_700_000_000, nanoseconds: 123_456_789)
+            let name = String(decoding: member.name, as: UTF8.self)
+            let contents = [UInt8](repeating: 7, count: 300_000)
+            member.size = contents.count
+            let input = try await channel.writeFiles(GuestWriteRequest(path: "/tmp"))
+            try await input.write(member.header)
+            try await input.write(contents)
+            try await input.write(
+                [UInt8](repeating: 0, count: TarMember.padding(after: contents.count)) + TarMember.end
+            )
+            let result = try await input.finish()
+            try require(result.members == 1 && result.bytes == contents.count, "the result is \(result)")
+            let status = try await channel.status(of: GuestPathRequest(path: "/tmp/\(name)"))
+            try require(status.kind == .file && status.size == contents.count && status.mode == 0o640, "\(status)")
+            try require(
+                status.modifiedSeconds == 1_700_000_000 && status.modifiedNanoseconds == 123_456_789,
+                "\(status)"
+            )
+            var archive: [UInt8] = []
+            var isFinished = false
+            for try await event in try await channel.readFiles(GuestReadRequest(path: "/tmp/\(name)")) {
+                switch event {
+                case .bytes(let bytes): archive += bytes
+                case .finished: isFinished = true
+                }
+            }
+            try require(isFinished, "the archive's end is not said")
+            let expected = member.header + contents
+            try require(archive.starts(with: expected), "the archive begins with \(archive.prefix(1024))")
+            let nothing = try await channel.status(of: GuestPathRequest(path: "/tmp/\(name)-not"))
+            try require(nothing.kind == nil, "there is \(nothing)")
+            do {
+                for try await _ in try await channel.readFiles(GuestReadRequest(path: "/tmp/\(name)-not")) {}
+                throw ConformanceFailure("nothing was copied")
+            } catch let error as AgentError {
+                try require(error.kind == .notFound && error.message.contains("/tmp/\(name)-not"), "\(error)")
+            }
+            do {
+                let cut = try await channel.writeFiles(GuestWriteRequest(path: "/tmp"))
+                try await cut.write(member.header)
+                _ = try await cut.finish()
+                throw ConformanceFailure("half an archive was unpacked")
+            } catch let error as AgentError {
+                try require(error.code == "invalid_archive", "\(error)")
+            }
             await channel.close()
         },
         ConformanceClaim("a signal ends a command and is named in its exit") { subject in

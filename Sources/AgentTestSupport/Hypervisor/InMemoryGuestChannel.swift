@@ -87,6 +87,42 @@ final class InMemoryGuestChannel: GuestChannel {
         }
     }
 
+    func status(of request: GuestPathRequest) async throws -> GuestPathStatus {
+        try await enterFiles()
+        return guest.files.status(of: request)
+    }
+
+    func readFiles(_ request: GuestReadRequest) async throws -> AsyncThrowingStream<GuestArchiveEvent, any Error> {
+        try await enterFiles()
+        let result = Result { try guest.files.archive(request) }
+        return AsyncThrowingStream { continuation in
+            switch result {
+            case .success(let archive):
+                continuation.yield(.bytes(archive))
+                continuation.yield(.finished(GuestFilesResult()))
+                continuation.finish()
+            case .failure(let error): continuation.finish(throwing: error)
+            }
+        }
+    }
+
+    func writeFiles(_ request: GuestWriteRequest) async throws -> any GuestArchiveInput {
+        try await enterFiles()
+        return SimulatedArchiveInput(request, guest.files) { [guest, connection] in
+            try guest.requireConnection(connection)
+        }
+    }
+
+    private func enterFiles() async throws {
+        try await enter(.files)
+        guard hello.features.contains(GuestFeature.files) else {
+            throw AgentError(.notSupported, code: "guest_too_old", "the guest cannot copy files")
+        }
+        guard guest.behaviour.startsProgram else {
+            throw AgentError(.invalidState, "the guest refused: the guest is still starting")
+        }
+    }
+
     func close() async { guest.disconnect(connection) }
 
     private func enter(_ call: HypervisorCall) async throws {

@@ -7,7 +7,7 @@ public enum HypervisorCall: String, Sendable, Hashable, CaseIterable {
     case information, start, restore, adopt, reap
     case openGuestChannel, pause, resume, snapshot, pressPowerButton, kill, counters
     case resize, attachDisk, detachDisk, attachCard, detachCard
-    case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, identify, exec, attach
+    case acknowledgeOutput, acknowledgeExit, signalProgram, wakeUp, identify, exec, attach, files
     case mountVolume, unmountVolume
 }
 

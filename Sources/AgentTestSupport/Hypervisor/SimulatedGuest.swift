@@ -29,6 +29,7 @@ final class SimulatedGuest: Sendable {
     }
 
     let behaviour: GuestBehaviour
+    let files = SimulatedFiles()
     private let bootID: String
     private let state = Mutex(State())
     private let answered = OneShot<Result<Void, AgentError>>()

@@ -39,14 +39,23 @@ public struct DiskStoreConformance: Sendable {
             let copy = scratch.path.appending("copy")
             try await store.copyOverlay(of: id, to: copy)
             try require(try await store.fingerprint(of: id) == before, "a copy changes nothing")
-            try await store.replaceOverlay(of: id, by: copy)
+            do {
+                try await store.replaceOverlay(of: id, by: copy) {
+                    throw ConformanceFailure("it is not to be replaced")
+                }
+            } catch is ConformanceFailure {
+                try require(try await store.fingerprint(of: id) == before, "what was called off changes nothing")
+            }
+            try await store.replaceOverlay(of: id, by: copy) {
+                try require(try await store.fingerprint(of: id) == before, "it is in its place afterwards")
+            }
             let after = try await store.fingerprint(of: id)
             try require(after.size == before.size && after != before, "another disk is in its place")
             let (twin, third) = (InstanceID.random(), InstanceID.random())
             try await store.copyOverlay(of: id, for: twin)
             try require(try await store.fingerprint(of: twin).size == before.size, "another instance has the same disk")
             try require(try await store.fingerprint(of: id) == after, "and this one is left alone")
-            try await store.replaceOverlay(of: third, by: copy)
+            try await store.replaceOverlay(of: third, by: copy) {}
             try require(try await store.fingerprint(of: third).size == before.size, "also one that had no disk")
             try require(Set(try await store.instances()) == [id, twin, third], "all are listed")
             let none = scratch.path.appending("none")

@@ -152,8 +152,14 @@ public final class InMemoryDisks: DiskStore {
         }
     }
 
-    public func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws {
+    public func replaceOverlay(
+        of instance: InstanceID,
+        by path: FilePath,
+        isReady: @Sendable () async throws -> Void
+    ) async throws {
         try await enter("replaceOverlay")
+        if let failure = host.state.withLock({ $0.failure }) { throw failure }
+        try await isReady()
         let words = try String(contentsOfFile: path.string, encoding: .utf8).split(separator: " ")
         try host.state.withLock { state in
             if let failure = state.failure { throw failure }

@@ -14,10 +14,12 @@ final class AgentStream: ChannelInboundHandler {
     /// Bytes that may wait to be sent before more is asked for.
     private static let outboundLimit = 256 << 10
 
-    private let agent: GuestAgent
-    private var context: ChannelHandlerContext?
+    let agent: GuestAgent
+    private(set) var context: ChannelHandlerContext?
     private var command: ExecSession?
     private var input: ProgramInput?
+    /// Files on their way, if that is what was asked for.
+    var copy: (any FileCopy)?
     private var outputReader: OutputReader?
     /// What becomes of the request's only frame, where it has one.
     private var takeFrame: ((AgentStream, GuestFrame) -> Void)?
@@ -50,6 +52,8 @@ final class AgentStream: ChannelInboundHandler {
         command = nil
         input?.detach(self)
         input = nil
+        copy?.cancel()
+        copy = nil
         context.fireChannelInactive()
     }
 
@@ -100,6 +104,7 @@ final class AgentStream: ChannelInboundHandler {
             unsent -= count
             guard hasRoom, !hadRoom, !ended else { return }
             command?.resumeOutput()
+            copy?.resumeOutput()
             if outputReader != nil { agent.output.pump() }
         }
         context.writeAndFlush(wrapOutboundOut(.data(.init(data: .byteBuffer(buffer)))), promise: sent)
@@ -111,6 +116,7 @@ final class AgentStream: ChannelInboundHandler {
         ended = true
         command = nil
         input = nil
+        copy = nil
         context.writeAndFlush(
             wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))),
             promise: nil
@@ -177,20 +183,26 @@ final class AgentStream: ChannelInboundHandler {
             respondHeaders(200)
             self.input = input
             input.attach(self)
+        case .pathStatus, .readFiles, .writeFiles:
+            if isComplete { return respond(400, message: "no path in the request") }
+            guard agent.acceptsCommands else { return respond(409, message: "the guest is still starting") }
+            takeFrame = { $0.beginFiles(route, $1) }
         }
     }
 
     private func receive(_ bytes: ByteBuffer, isLast: Bool) {
-        guard command != nil || input != nil || takeFrame != nil else { return }
+        guard command != nil || input != nil || copy != nil || takeFrame != nil else { return }
         decoder.append(bytes.readableBytesView)
         do {
             while let frame = try decoder.next() {
                 if let take = takeFrame {
                     takeFrame = nil
-                    return take(self, frame)
+                    take(self, frame)
+                    continue
                 }
                 try command?.receive(frame)
                 input?.receive(frame)
+                copy?.receive(frame)
             }
             if isLast { endOfRequest() }
         } catch let error as ExecRefusal where command?.hasStarted == false {
@@ -204,6 +216,7 @@ final class AgentStream: ChannelInboundHandler {
     /// For a command that is the end of its stdin; whoever is attached to the program only lets go of it.
     private func endOfRequest() {
         command?.endInput()
+        copy?.endInput()
         guard let input else { return }
         input.detach(self)
         finish()
@@ -246,7 +259,7 @@ final class AgentStream: ChannelInboundHandler {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
-            features: [GuestFeature.attach] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
+            features: [GuestFeature.attach, GuestFeature.files] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
                 + (agent.volumes == nil ? [] : [GuestFeature.volumes])
                 + (agent.renaming == nil ? [] : [GuestFeature.identity]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""
@@ -264,7 +277,7 @@ final class AgentStream: ChannelInboundHandler {
         respondHeaders(status, isComplete: true)
     }
 
-    private func respond(_ status: Int, message: String) {
+    func respond(_ status: Int, message: String) {
         respond(status, json: ["message": message])
     }
 

@@ -31,6 +31,7 @@ public final class GuestAgent: @unchecked Sendable {  // Every mutable property 
     private let powerOff: (@Sendable () -> Void)?
     let events = EventLog()
     let output: ProgramOutput
+    let copies = FileCopies()
     private let acknowledgement: EventLoopPromise<Void>
     private let watch: @Sendable (Int32) -> Void
     private var exits: [Int32: (Int32) -> Void] = [:]

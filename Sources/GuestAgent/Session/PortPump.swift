@@ -14,16 +14,20 @@ public final class PortPump: @unchecked Sendable {  // Everything mutable is tou
     ///
     /// The port's news of hosts that go and come travel apart from its bytes: the first bytes of a new host can be there
     /// before the news that the old one has gone, which must not end the session that they have just begun.
-    private static let absenceMilliseconds: Int32 = 250
+    public static let absence: Int32 = 250
 
     private let port: Int32
     private let endsWithPort: Bool
+    private let absence: Int32
+    private let isHungUp: @Sendable (Int32) -> Bool
     private let onSession: @Sendable (Int32) -> Void
     private let onSessionEnd: @Sendable () -> Void
     private let poller: Int32
     private var scanner: SessionScanner
     private var session: Int32 = -1
     private var isHostAway = false
+    /// Whether the host has yet to be told that its session has begun.
+    private var isAnswerPending = false
     private var toSession: [UInt8] = []
     private var toPort: [UInt8] = []
     private var buffer = [UInt8](repeating: 0, count: PortPump.chunk)
@@ -34,6 +38,8 @@ public final class PortPump: @unchecked Sendable {  // Everything mutable is tou
     ///   - port: The channel's port; owned by the pump from now on.
     ///   - secret: The session's secret.
     ///   - endsWithPort: Whether end of file on the port is the end for good.
+    ///   - absence: Milliseconds for which the host's end must be closed before its session is over.
+    ///   - isHungUp: Whether the host's end of the port is closed; nil asks the kernel.
     ///   - onSession: Given the socket of each new session; the receiver owns it. Called on the pump's thread.
     ///   - onSessionEnd: Called on the pump's thread when a session is over; if this side ended it, all that it wrote is on
     ///     its way.
@@ -41,11 +47,15 @@ public final class PortPump: @unchecked Sendable {  // Everything mutable is tou
         port: Int32,
         secret: String,
         endsWithPort: Bool = false,
+        absence: Int32 = PortPump.absence,
+        isHungUp: (@Sendable (Int32) -> Bool)? = nil,
         onSession: @escaping @Sendable (Int32) -> Void,
         onSessionEnd: @escaping @Sendable () -> Void = {}
     ) {
         self.port = port
         self.endsWithPort = endsWithPort
+        self.absence = absence
+        self.isHungUp = isHungUp ?? { hypeman_is_hung_up($0) == 1 }
         self.onSession = onSession
         self.onSessionEnd = onSessionEnd
         scanner = SessionScanner(secret: secret)
@@ -85,10 +95,13 @@ public final class PortPump: @unchecked Sendable {  // Everything mutable is tou
                 moved = inbound
                 if sessionToPort() { moved = true }
             }
-            let ready = hypeman_poller_wait(poller, isHostAway && session >= 0 ? PortPump.absenceMilliseconds : -1)
+            // A host that could not be answered yet has just come, and the news of that is still to: a guest that gets little
+            // of a busy processor may be told late. Ended here, its session would be answered for and not be there.
+            let mayBeOver = isHostAway && session >= 0 && !isAnswerPending
+            let ready = hypeman_poller_wait(poller, mayBeOver ? absence : -1)
             guard ready >= 0 else { return }
             // Still away after all that time.
-            if ready == 0, hypeman_is_hung_up(port) == 1 { endSession() }
+            if ready == 0, isHungUp(port) { endSession() }
             isHostAway = false
         }
     }
@@ -152,6 +165,7 @@ public final class PortPump: @unchecked Sendable {  // Everything mutable is tou
                 return false
             }
             moved = moved || written
+            if toPort.isEmpty { isAnswerPending = false }
         }
         return moved
     }
@@ -163,6 +177,7 @@ public final class PortPump: @unchecked Sendable {  // Everything mutable is tou
         guard hypeman_socket_pair(&ours, &theirs) == 0, hypeman_poller_add(poller, ours) == 0 else { return }
         session = ours
         toPort = SessionMarker.answer(nonce: nonce)
+        isAnswerPending = true
         onSession(theirs)
     }
 

@@ -9,7 +9,7 @@ public struct GuestFrame: Sendable, Hashable {
         public var rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        /// Host to guest, the first in the body of an exec: an ``ExecRequest`` as JSON.
+        /// Host to guest, the first in a body: what is asked for as JSON, such as an ``ExecRequest``.
         public static let request = Kind(rawValue: 0x01)
         /// Host to guest: bytes for stdin, of a command or, in the body of an attach, of the program.
         public static let stdin = Kind(rawValue: 0x02)
@@ -29,6 +29,12 @@ public struct GuestFrame: Sendable, Hashable {
         public static let event = Kind(rawValue: 0x21)
         /// Guest to host: a stretch of the program's output, see ``GuestOutput/init(framePayload:)``.
         public static let output = Kind(rawValue: 0x22)
+        /// Either way: bytes of a tar archive.
+        public static let archive = Kind(rawValue: 0x31)
+        /// Host to guest: the archive is whole; no payload.
+        public static let archiveEnd = Kind(rawValue: 0x32)
+        /// Guest to host, the last: a ``GuestFilesResult`` as JSON.
+        public static let filesResult = Kind(rawValue: 0x33)
     }
 
     /// Bytes before the payload.

@@ -25,12 +25,23 @@ public enum GuestRoute: Sendable, Hashable {
     /// Input for the program: frames of stdin, its end, and the terminal's size. The answer has no frames and ends with
     /// the program; the request's own end says nothing of the program's stdin, which stays open for the next.
     case attach
+    /// What is at a path: one request frame with a ``GuestProtocol/GuestPathRequest``, answered by one result frame.
+    case pathStatus
+    /// Files as a tar archive: one request frame with a ``GuestProtocol/GuestReadRequest``, answered by archive frames and a
+    /// result frame.
+    case readFiles
+    /// A tar archive that becomes files: a request frame with a ``GuestProtocol/GuestWriteRequest``, archive frames and their
+    /// end. The answer is a result frame, which may come before all was sent.
+    case writeFiles
 
     /// The request's method.
     public var method: String {
         switch self {
         case .hello, .events, .output: "GET"
-        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .mount, .unmount, .identity, .exec, .attach: "POST"
+        case .acknowledgeOutput, .acknowledgeExit, .signal, .wakeUp, .mount, .unmount, .identity, .exec, .attach,
+            .pathStatus,
+            .readFiles, .writeFiles:
+            "POST"
         }
     }
 
@@ -50,6 +61,9 @@ public enum GuestRoute: Sendable, Hashable {
         case .identity: "/v1/identity"
         case .exec: "/v1/exec"
         case .attach: "/v1/attach"
+        case .pathStatus: "/v1/files/status"
+        case .readFiles: "/v1/files/read"
+        case .writeFiles: "/v1/files/write"
         }
     }
 
@@ -86,6 +100,9 @@ public enum GuestRoute: Sendable, Hashable {
         case ("POST", "/v1/identity") where query == nil: self = .identity
         case ("POST", "/v1/exec") where query == nil: self = .exec
         case ("POST", "/v1/attach") where query == nil: self = .attach
+        case ("POST", "/v1/files/status") where query == nil: self = .pathStatus
+        case ("POST", "/v1/files/read") where query == nil: self = .readFiles
+        case ("POST", "/v1/files/write") where query == nil: self = .writeFiles
         default: return nil
         }
     }

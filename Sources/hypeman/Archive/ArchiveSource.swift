@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 import SystemPackage
+import Tar
 
 /// The archive to import: a tar file, stdin, or a layout directory that becomes a tar on the way.
 enum ArchiveSource: Sendable {
@@ -46,9 +47,9 @@ enum ArchiveSource: Sendable {
             return files.flatMap { file -> [ArchivePiece] in
                 [
                     .header(name: file.name, size: file.size), .file(file.path, size: file.size),
-                    .zeros(UstarHeader.padding(after: file.size)),
+                    .zeros(TarMember.padding(after: file.size)),
                 ]
-            } + [.zeros(2 * UstarHeader.blockSize)]
+            } + [.zeros(TarMember.end.count)]
         }
     }
 }
@@ -85,7 +86,7 @@ struct ArchiveChunks: AsyncSequence, Sendable {
                 guard let piece = pieces.popFirst() else { return nil }
                 switch piece {
                 case .header(let name, let size):
-                    return count(ByteBuffer(bytes: try UstarHeader.file(name: name, size: size)))
+                    return count(ByteBuffer(bytes: TarMember(file: name, size: size).header))
                 case .zeros(let number):
                     guard number > 0 else { continue }
                     return count(ByteBuffer(repeating: 0, count: number))

@@ -1,5 +1,6 @@
 import Foundation
 import SystemPackage
+import Tar
 
 /// The files of an OCI image layout directory (image-spec, image-layout.md).
 struct LayoutFiles {
@@ -35,8 +36,9 @@ struct LayoutFiles {
 
     /// The bytes of the whole archive.
     var archiveSize: Int {
-        files.reduce(2 * UstarHeader.blockSize) { sum, file in
-            sum + UstarHeader.blockSize + file.size + UstarHeader.padding(after: file.size)
+        files.reduce(TarMember.end.count) { sum, file in
+            sum + TarMember(file: file.name, size: file.size).header.count + file.size
+                + TarMember.padding(after: file.size)
         }
     }
 

@@ -1,9 +1,6 @@
 import AgentAPI
 import Foundation
 import NIOCore
-import NIOHTTP1
-import NIOPosix
-import NIOSSL
 import NIOWebSocket
 
 /// The WebSocket of one exec or attach.
@@ -14,11 +11,6 @@ struct ExecConnection: Sendable {
         case outcome(ExecOutcome)
         /// The way out was typed.
         case detached
-    }
-
-    private enum Handshake: Sendable {
-        case open(NIOAsyncChannel<WebSocketFrame, WebSocketFrame>, subprotocol: String?)
-        case refused(NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>)
     }
 
     private let channel: NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
@@ -33,28 +25,10 @@ struct ExecConnection: Sendable {
     /// - Returns: The connection, to be run once.
     /// - Throws: ``AgentRefusal`` with the agent's reason.
     static func open(_ endpoint: Endpoint, path: String, whenLost: String) async throws -> ExecConnection {
-        try SocketProbe.check(endpoint)
-        let handshake: EventLoopFuture<Handshake>
-        do {
-            handshake = try await connect(endpoint, path: path)
-        } catch let error as CommandError {
-            throw error
-        } catch {
-            throw AgentClient.unreachable(endpoint, error)
-        }
-        switch try await handshake.get() {
-        case .open(let channel, let subprotocol):
-            guard subprotocol == ExecProtocol.name else {
-                try await channel.channel.close()
-                throw CommandError("the agent does not speak \(ExecProtocol.name)", remedy: "use a newer agent")
-            }
-            return ExecConnection(
-                channel: channel,
-                lost: CommandError("the connection to the agent was lost", remedy: whenLost)
-            )
-        case .refused(let channel):
-            throw try await refusal(channel, endpoint)
-        }
+        ExecConnection(
+            channel: try await AgentSocket.open(endpoint, path: path, subprotocol: ExecProtocol.name),
+            lost: CommandError("the connection to the agent was lost", remedy: whenLost)
+        )
     }
 
     /// Carries input and output until the other side ends.
@@ -74,7 +48,7 @@ struct ExecConnection: Sendable {
     ) async throws -> End {
         try await channel.executeThenClose { inbound, outbound in
             let request = try APIJSON.encode(body)
-            try await outbound.write(Self.frame(.text, ByteBuffer(bytes: request)))
+            try await outbound.write(AgentSocket.frame(.text, ByteBuffer(bytes: request)))
             for control in controls { try await outbound.write(Self.control(control)) }
             return try await withThrowingTaskGroup(of: End?.self) { group in
                 group.addTask { try await receive(inbound, outbound, session) }
@@ -105,12 +79,12 @@ struct ExecConnection: Sendable {
             if !bytes.isEmpty {
                 var buffer = ByteBuffer(integer: ExecProtocol.stdin)
                 buffer.writeBytes(bytes)
-                try await outbound.write(frame(.binary, buffer))
+                try await outbound.write(AgentSocket.frame(.binary, buffer))
             }
             guard !detaches else {
                 var data = ByteBuffer()
                 data.write(webSocketErrorCode: .normalClosure)
-                try await outbound.write(frame(.connectionClose, data))
+                try await outbound.write(AgentSocket.frame(.connectionClose, data))
                 return .detached
             }
         }
@@ -133,9 +107,9 @@ struct ExecConnection: Sendable {
             case .text:
                 outcome = try APIJSON.decode(ExecOutcome.self, from: Data(data.readableBytesView))
             case .ping:
-                try await outbound.write(Self.frame(.pong, data))
+                try await outbound.write(AgentSocket.frame(.pong, data))
             case .connectionClose:
-                try await outbound.write(Self.frame(.connectionClose, data))
+                try await outbound.write(AgentSocket.frame(.connectionClose, data))
                 guard let outcome else { break }
                 return .outcome(outcome)
             default:
@@ -147,92 +121,11 @@ struct ExecConnection: Sendable {
     }
 
     private static func control(_ control: ExecControl) throws -> WebSocketFrame {
-        frame(.text, ByteBuffer(bytes: try APIJSON.encode(control)))
+        AgentSocket.frame(.text, ByteBuffer(bytes: try APIJSON.encode(control)))
     }
 
     /// A client masks what it sends (RFC 6455, 5.3).
     private static func frame(_ opcode: WebSocketOpcode, _ data: ByteBuffer) -> WebSocketFrame {
         WebSocketFrame(fin: true, opcode: opcode, maskKey: .random(), data: data)
-    }
-
-    // MARK: Handshake
-
-    private static func connect(_ endpoint: Endpoint, path: String) async throws -> EventLoopFuture<Handshake> {
-        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connectTimeout(.seconds(5))
-        switch endpoint.transport {
-        case .socket(let socket):
-            return try await bootstrap.connect(unixDomainSocketPath: socket) { channel in
-                channel.eventLoop.makeCompletedFuture { try upgrade(channel, endpoint, path) }
-            }
-        case .network(let host, let port, let isSecure):
-            let tls = isSecure ? try NIOSSLContext(configuration: .makeClientConfiguration()) : nil
-            return try await bootstrap.connect(host: host, port: port) { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if let tls {
-                        let isAddress = (try? SocketAddress(ipAddress: host, port: port)) != nil
-                        try channel.pipeline.syncOperations.addHandler(
-                            NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : host)
-                        )
-                    }
-                    return try upgrade(channel, endpoint, path)
-                }
-            }
-        }
-    }
-
-    private static func upgrade(_ channel: any Channel, _ endpoint: Endpoint, _ path: String) throws -> EventLoopFuture<
-        Handshake
-    > {
-        var headers: HTTPHeaders = [
-            "Host": endpoint.authority, "User-Agent": "hypeman/\(Version.current)",
-            "Sec-WebSocket-Protocol": ExecProtocol.name,
-        ]
-        if let token = endpoint.token { headers.add(name: "Authorization", value: "Bearer \(token)") }
-        let upgrader = NIOTypedWebSocketClientUpgrader<Handshake>(
-            maxFrameSize: ExecProtocol.largestFrame,
-            upgradePipelineHandler: { channel, response in
-                channel.eventLoop.makeCompletedFuture {
-                    .open(
-                        try NIOAsyncChannel(wrappingChannelSynchronously: channel),
-                        subprotocol: response.headers.first(name: "Sec-WebSocket-Protocol")
-                    )
-                }
-            }
-        )
-        let configuration = NIOUpgradableHTTPClientPipelineConfiguration(
-            upgradeConfiguration: NIOTypedHTTPClientUpgradeConfiguration(
-                upgradeRequestHead: HTTPRequestHead(
-                    version: .http1_1,
-                    method: .GET,
-                    uri: endpoint.prefix + path,
-                    headers: headers
-                ),
-                upgraders: [upgrader],
-                notUpgradingCompletionHandler: { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        .refused(try NIOAsyncChannel(wrappingChannelSynchronously: channel))
-                    }
-                }
-            )
-        )
-        return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(configuration: configuration)
-    }
-
-    private static func refusal(
-        _ channel: NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>,
-        _ endpoint: Endpoint
-    ) async throws -> any Error {
-        try await channel.executeThenClose { inbound, _ in
-            var status = 0
-            var body = Data()
-            for try await part in inbound {
-                switch part {
-                case .head(let head): status = Int(head.status.code)
-                case .body(let bytes): if body.count < 1 << 20 { body.append(contentsOf: bytes.readableBytesView) }
-                case .end: return AgentClient.refusal(status, body, endpoint)
-                }
-            }
-            return AgentClient.refusal(status, body, endpoint)
-        }
     }
 }

@@ -17,7 +17,8 @@ struct Hypeman: ParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            RunCommand.self, AttachCommand.self, ExecCommand.self, PsCommand.self, LogsCommand.self, StopCommand.self,
+            RunCommand.self, AttachCommand.self, ExecCommand.self, CopyCommand.self, PsCommand.self, LogsCommand.self,
+            StopCommand.self,
             StartCommand.self, PauseCommand.self, ResumeCommand.self, StandbyCommand.self, RestoreCommand.self,
             ForkCommand.self, SnapshotCommand.self, ConsoleCommand.self, UpdateCommand.self, RmCommand.self,
             InspectCommand.self, WaitCommand.self,

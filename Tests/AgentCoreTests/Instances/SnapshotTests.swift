@@ -186,6 +186,23 @@ import Testing
         }
     }
 
+    @Test func aRestoreThatFailsLeavesAnInstanceInStandbyItsMemory() async throws {
+        try await AgentWorld.with { world in
+            _ = try await world.make("web")
+            let snapshot = try await world.instances.createSnapshot("web", CreateSnapshotRequest(kind: .standby))
+            let before = try await world.instances.standby("web")
+            world.disks.failWrites(with: Self.broken)
+            await #expect(throws: AgentError.self) {
+                try await world.instances.restoreSnapshot("web", snapshot.id.rawValue, to: .running)
+            }
+            world.disks.failWrites(with: nil)
+            let after = try world.instances.get("web")
+            #expect(after.state == .standby && after.standby == before.standby)
+            #expect(try world.snapshots.all == [snapshot.id, #require(before.standby).snapshot])
+            #expect(try await world.instances.restore("web").state == .running)
+        }
+    }
+
     @Test func snapshotsOutliveTheAgentAndTheirInstance() async throws {
         try await AgentWorld.with { world in
             _ = try await world.make("web")

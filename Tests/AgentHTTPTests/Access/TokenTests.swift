@@ -71,6 +71,8 @@ import Testing
         (["image:read"], "GET", "/instances", 403), ([], "GET", "/instances", 403),
         (["instance:read"], "DELETE", "/instances/x", 403),
         (["instance:read"], "GET", "/instances/x/exec", 403), ([], "GET", "/capabilities", 200),
+        // What is in an instance's files is for whoever may run commands there.
+        (["instance:read"], "GET", "/instances/x/cp", 403), (["image:read"], "GET", "/instances/x/stat?path=/", 403),
     ])
     func permissionsDecide(permissions: [String], method: String, path: String, status: Int) async throws {
         let token = try await Self.token(permissions)

@@ -50,7 +50,7 @@ import Testing
 
     @Test func whatTheOriginalHasAndThisHasNotIs501() async throws {
         try await TestServer.with { server async throws in
-            for path in ["/ingresses", "/devices", "/instances/x/stat", "/builds/1/events"] {
+            for path in ["/ingresses", "/devices", "/instances/x/auto-standby/status", "/builds/1/events"] {
                 let answer = try await server.request(.GET, path)
                 #expect(answer.status == 501, "\(path)")
                 #expect(try answer.errorCode == "not_implemented")

@@ -4,6 +4,7 @@ import AgentTestSupport
 import Foundation
 import GuestProtocol
 import Synchronization
+import SystemPackage
 
 /// Instances that do what a test says: the transport is tested against what services may do, also at their worst.
 final class ScriptedInstances: InstanceOperations {
@@ -27,6 +28,11 @@ final class ScriptedInstances: InstanceOperations {
         var logs: @Sendable (Int?, Bool) -> AsyncThrowingStream<LogLine, any Error> = { _, _ in
             AsyncThrowingStream { $0.finish() }
         }
+        /// Where the files of all instances are; nil: there are none.
+        var files: FilePath?
+        /// What copies fail with.
+        var filesFailure: AgentError?
+        var fileRequests: [String] = []
         var wait: @Sendable (Instance, InstanceState, Duration) async throws -> InstanceWaitResult = { instance, _, _ in
             InstanceWaitResult(instance: instance, timedOut: false)
         }

@@ -14,19 +14,8 @@ import Testing
 @Suite(.serialized) struct VsockGuestTests {
     @Test(arguments: GuestChannelConformance.claims)
     func hypemanInitIsAGuestOverVsock(_ claim: ConformanceClaim<GuestChannelConformance.Subject>) async throws {
-        let files = try GuestFiles.find()
         try await Scratch.with { scratch in
-            let disks = try await GuestDisks(in: scratch, program: ["cat"], openStandardInput: true)
-            let machine = MachineDescription(
-                instance: .random(),
-                size: MachineSize(vcpus: 1, memory: .mebibytes(256)),
-                kernel: files.kernel,
-                initrd: files.initrd,
-                kernelArguments: [],
-                disks: disks.disks,
-                card: nil,
-                runtimeDirectory: try scratch.directory("run")
-            )
+            let machine = try await MachineDescription.guest(in: scratch, program: ["cat"], openStandardInput: true)
             let live = try await VsockMachine.start(machine)
             do {
                 try await claim.check(GuestChannelConformance.Subject(machine: live))

@@ -12,19 +12,12 @@ import Testing
     private static let counter = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
 
     @Test func aCounterGoesOnTheClockIsRightAndRandomNumbersDiffer() async throws {
-        let files = try GuestFiles.find()
         try await Scratch.with { scratch in
-            let disks = try await GuestDisks(in: scratch, program: ["/bin/sh", "-c", Self.counter])
-            let machine = MachineDescription(
-                instance: .random(),
-                size: MachineSize(vcpus: 2, memory: .mebibytes(256)),
-                kernel: files.kernel,
-                initrd: files.initrd,
-                kernelArguments: [],
-                disks: disks.disks,
-                card: nil,
-                runtimeDirectory: try scratch.directory("run")
+            var machine = try await MachineDescription.guest(
+                in: scratch,
+                program: ["/bin/sh", "-c", Self.counter]
             )
+            machine.size.vcpus = 2
             let directory = SnapshotDirectory(path: try scratch.directory("snapshot"))
             try await QEMUFixture.with(machine) { fixture in
                 let first = try await fixture.start()
@@ -37,7 +30,7 @@ import Testing
                 for await _ in first.events {}
                 try await Task.sleep(for: .seconds(3))
 
-                let overlay = try #require(disks.disks.first { $0.serial == "overlay" }).path.string
+                let overlay = try #require(fixture.machine.disks.first { $0.serial == "overlay" }).path.string
                 try FileManager.default.copyItem(atPath: overlay, toPath: overlay + ".saved")
                 var drawn: Set<String> = []
                 for _ in 0..<2 {

@@ -76,3 +76,24 @@ struct GuestDisks {
         return result.standardOutput
     }
 }
+
+extension MachineDescription {
+    /// A machine with hypeman-init and a program as its guest; all that it needs is made in a directory.
+    static func guest(
+        in scratch: Scratch,
+        program: [String],
+        openStandardInput: Bool = false
+    ) async throws -> MachineDescription {
+        let files = try GuestFiles.find()
+        return MachineDescription(
+            instance: .random(),
+            size: MachineSize(vcpus: 1, memory: .mebibytes(256)),
+            kernel: files.kernel,
+            initrd: files.initrd,
+            kernelArguments: [],
+            disks: try await GuestDisks(in: scratch, program: program, openStandardInput: openStandardInput).disks,
+            card: nil,
+            runtimeDirectory: try scratch.directory("run")
+        )
+    }
+}

@@ -44,19 +44,8 @@ final class LiveGuest {
         _ change: (inout MachineDescription, (String, Int) throws -> MachineDescription.Disk) throws -> Void,
         _ body: (LiveGuest) async throws -> Void
     ) async throws {
-        let files = try GuestFiles.find()
         try await Scratch.with { scratch in
-            let disks = try await GuestDisks(in: scratch, program: ["sleep", "1000"])
-            var machine = MachineDescription(
-                instance: .random(),
-                size: MachineSize(vcpus: 1, memory: .mebibytes(256)),
-                kernel: files.kernel,
-                initrd: files.initrd,
-                kernelArguments: [],
-                disks: disks.disks,
-                card: nil,
-                runtimeDirectory: try scratch.directory("run")
-            )
+            var machine = try await MachineDescription.guest(in: scratch, program: ["sleep", "1000"])
             try change(&machine) { try Self.disk($0, slot: nil, size: $1, in: scratch) }
             try await QEMUFixture.with(machine) { fixture in
                 let guest = try await LiveGuest(try await fixture.start(), machine, scratch)

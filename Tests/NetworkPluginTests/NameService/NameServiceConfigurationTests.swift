@@ -48,6 +48,22 @@ import Testing
         #expect(Listener("udp UNCONN 0 0 nothing 0.0.0.0:*") == nil)
     }
 
+    @Test func aListenerIsTheNameServicesByItsProcessOrWhereThatIsHiddenByItsUser() throws {
+        let start = "udp UNCONN 0 0 10.9.0.1:53 0.0.0.0:* "
+        func listener(_ rest: String) throws -> Listener { try #require(Listener("\(start)\(rest)"[...])) }
+        let own = Listener.Owner(pid: 12, user: 61_184)
+        let seen = try listener(#"users:(("dnsmasq",pid=12,fd=4)) uid:61184 ino:7 sk:1 cgroup:/a"#)
+        #expect(seen.processes.map(\.pid) == [12] && seen.belongs(to: own))
+        #expect(try listener("uid:61184 ino:7 sk:1 cgroup:/a").belongs(to: own))
+        #expect(try !listener("uid:61185 ino:7 sk:1").belongs(to: own))
+        // Another process of that user, and root's, whose number is left out.
+        #expect(try !listener(#"users:(("dnsmasq",pid=13,fd=4)) uid:61184 ino:7"#).belongs(to: own))
+        #expect(try !listener("ino:7 sk:1").belongs(to: own))
+        #expect(try listener("ino:7 sk:1").belongs(to: Listener.Owner(pid: 1, user: 0)))
+        // One that has ended has none.
+        #expect(try !listener("ino:7 sk:1").belongs(to: Listener.Owner(process: .max)))
+    }
+
     @Test func thePausesGrowUntilOneHasLived() {
         var backOff = BackOff()
         let pauses = (0..<10).map { _ in backOff.next() }

@@ -253,7 +253,7 @@ extension CloudHypervisorDriver {
             tasks.addTask { [timing] in
                 // It makes its socket some milliseconds after its start and can tell nobody; bind(2) and listen(2) are two
                 // steps, so watching the directory would not be exact either.
-                var pause = Duration.milliseconds(2)
+                let pause = PollingPause()
                 while true {
                     do {
                         let _: VMMPing = try await api.get("vmm.ping", deadline: timing.patience)
@@ -263,8 +263,7 @@ extension CloudHypervisorDriver {
                         else {
                             throw error
                         }
-                        try await Task.sleep(for: pause)
-                        pause = min(pause * 3 / 2, .milliseconds(20))
+                        try await pause.sleep()
                     }
                 }
             }

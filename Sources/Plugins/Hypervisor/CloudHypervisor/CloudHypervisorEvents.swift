@@ -160,14 +160,13 @@ final class CloudHypervisorEventSink: Sendable {
         continuation.yield(event)
     }
 
-    func finish(_ exit: ProcessExit) {
-        let hasReset = state.withLock { $0.hasReset }
-        // Its VMM was ended by us, or has failed to boot it again: as elsewhere a reset is an orderly end.
-        continuation.yield(.exited(hasReset && exit != .unknown ? .code(0) : exit))
-        continuation.finish()
-    }
-
-    func finish() {
+    /// - Parameter exit: How the process ended; nil if nobody waits for that any more.
+    func finish(_ exit: ProcessExit?) {
+        if let exit {
+            let hasReset = state.withLock { $0.hasReset }
+            // Its VMM was ended by us, or has failed to boot it again: as elsewhere a reset is an orderly end.
+            continuation.yield(.exited(hasReset && exit != .unknown ? .code(0) : exit))
+        }
         continuation.finish()
     }
 }

@@ -66,22 +66,21 @@ final class CloudHypervisorMachine: VirtualMachine {
         self.logger = logger
         events = sink.stream
         console = serial.output
-        watcher = Task {
-            guard let exit = try? await process.waitForExit() else {
-                // Cancelled, the only error there is: nobody wants to know any more.
-                sink.finish()
-                return
-            }
-            await serial.drain(within: .seconds(1))
-            try? await NIOThreadPool.singleton.runIfActive {
+        let watch = ExitWatch(
+            instance: instance,
+            program: "cloud-hypervisor",
+            process: process,
+            serial: serial,
+            logger: logger
+        )
+        watcher = watch.begin(
+            cleanUp: {
                 // What it reported last comes before the exit.
                 eventFile.end()
-                // One that was killed leaves its sockets. What cannot be removed goes with the directory, by its owner.
                 files.remove()
-            }
-            logger.info("cloud-hypervisor exited", metadata: ["instance": "\(instance)", "exit": "\(exit)"])
-            sink.finish(exit)
-        }
+            },
+            report: { sink.finish($0) }
+        )
     }
 
     deinit {

@@ -2,7 +2,6 @@ import AgentCore
 import CLinux
 import Glibc
 import NIOPosix
-import Subprocess
 import SystemPackage
 
 /// What was found of Cloud Hypervisor on this host.
@@ -52,13 +51,16 @@ struct CloudHypervisorVersion: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// Finds out what Cloud Hypervisor can do here, once.
-actor CloudHypervisorProbe {
-    private let configuration: CloudHypervisorConfiguration
-    private let kvm: @Sendable () -> KVMProbe.Finding
-    /// What was found, or the finding that is under way.
-    ///
-    /// Dropped when it fails, for Cloud Hypervisor may be installed meanwhile.
-    private var finding: Task<CloudHypervisorFinding, any Error>?
+struct CloudHypervisorProbe: Sendable {
+    private static let program = VMMProgram(
+        product: "Cloud Hypervisor",
+        name: "cloud-hypervisor",
+        remedy:
+            "install it (a static program, from the releases of github.com/cloud-hypervisor/cloud-hypervisor), or set "
+            + "CLOUD_HYPERVISOR"
+    )
+
+    private let finding: HostFinding<CloudHypervisorFinding>
 
     /// - Parameters:
     ///   - configuration: Where to look.
@@ -67,27 +69,18 @@ actor CloudHypervisorProbe {
         _ configuration: CloudHypervisorConfiguration,
         kvm: @escaping @Sendable () -> KVMProbe.Finding = { KVMProbe.run() }
     ) {
-        self.configuration = configuration
-        self.kvm = kvm
+        finding = HostFinding { try await Self.measure(configuration, kvm) }
     }
 
-    func find() async throws -> CloudHypervisorFinding {
-        // Not cancelled with the first caller: others may wait for the same answer, which comes within its deadline.
-        let finding = finding ?? Task { [configuration, kvm] in try await Self.measure(configuration, kvm) }
-        self.finding = finding
-        do {
-            return try await finding.value
-        } catch {
-            if self.finding == finding { self.finding = nil }
-            throw error
-        }
-    }
+    func find() async throws -> CloudHypervisorFinding { try await finding.value() }
 
     private static func measure(
         _ configuration: CloudHypervisorConfiguration,
         _ kvm: @escaping @Sendable () -> KVMProbe.Finding
     ) async throws -> CloudHypervisorFinding {
-        let executables = try await NIOThreadPool.singleton.runIfActive { try locate(configuration.executables) }
+        let executables = try await NIOThreadPool.singleton.runIfActive {
+            try program.locate(configuration.executables)
+        }
         var programs: [CloudHypervisorFinding.Program] = []
         var failures: [any Error] = []
         for executable in executables {
@@ -125,47 +118,8 @@ actor CloudHypervisorProbe {
         )
     }
 
-    private static func locate(_ configured: [FilePath]) throws -> [FilePath] {
-        let usable = configured.filter(ExecutableSearch.isExecutable)
-        if let first = configured.first {
-            guard usable.isEmpty else { return usable }
-            throw AgentError(
-                .unavailable,
-                code: "hypervisor_not_found",
-                "the configured Cloud Hypervisor \(first) is not executable"
-            )
-        }
-        let path = getenv("PATH").map { String(cString: $0) }
-        guard let found = ExecutableSearch.find("cloud-hypervisor", path: path) else {
-            throw AgentError(
-                .unavailable,
-                code: "hypervisor_not_found",
-                "cloud-hypervisor is not in PATH: install it (a static program, from the releases of "
-                    + "github.com/cloud-hypervisor/cloud-hypervisor), or set CLOUD_HYPERVISOR"
-            )
-        }
-        return [found]
-    }
-
     private static func version(of executable: FilePath) async throws -> CloudHypervisorVersion {
-        let output: String?
-        do {
-            output = try await withDeadline(.seconds(10), "\(executable) --version did not end within 10 seconds") {
-                try await Subprocess.run(
-                    .path(executable),
-                    arguments: ["--version"],
-                    output: .string(limit: 16 << 10),
-                    error: .discarded
-                ).standardOutput
-            }
-        } catch let error as AgentError {
-            throw error
-        } catch {
-            throw AgentError(.unavailable, "\(executable) cannot be run", cause: error)
-        }
-        guard let version = CloudHypervisorVersion(answer: output ?? "") else {
-            throw AgentError(.unavailable, "\(executable) --version does not answer as Cloud Hypervisor does")
-        }
+        let version = try await program.version(of: executable) { CloudHypervisorVersion(answer: $0) }
         guard version.major >= CloudHypervisorVersion.oldest else {
             throw AgentError(
                 .unavailable,

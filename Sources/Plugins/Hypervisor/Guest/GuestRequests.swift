@@ -11,8 +11,6 @@ import NIOHTTP2
 struct GuestRequests: Sendable {
     /// The longest answer to a request that is answered at once.
     private static let maximumAnswer = 64 << 10
-    /// As much of a guest's own words as goes into an error.
-    private static let maximumMessage = 512
 
     let channel: any Channel
     let multiplexer: NIOHTTP2Handler.StreamMultiplexer
@@ -70,15 +68,12 @@ struct GuestRequests: Sendable {
         let answer = try await readAll(stream)
         // What a guest says is shown as text and otherwise distrusted.
         let message = (try? GuestJSON.decode([String: String].self, from: answer))?["message"] ?? "status \(status)"
-        let words = String(
-            message.unicodeScalars.filter { $0.properties.generalCategory != .control }.prefix(
-                GuestRequests.maximumMessage
-            ).map(Character.init)
-        )
+        let words = GuestText.bounded(message)
         switch status {
         case 400: throw AgentError(.invalidArgument, "the guest refused: \(words)")
         case 404: throw AgentError(.notSupported, "the guest does not know this request: \(words)")
         case 409: throw AgentError(.invalidState, "the guest refused: \(words)")
+        case 429: throw AgentError(.busy, "the guest refused: \(words)")
         default: throw AgentError(.unavailable, "the guest failed: \(words)")
         }
     }

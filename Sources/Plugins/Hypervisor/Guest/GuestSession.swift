@@ -118,6 +118,39 @@ final class GuestSession: GuestChannel {
         return GuestProgramInput(stream: stream)
     }
 
+    func status(of request: GuestPathRequest) async throws -> GuestPathStatus {
+        let stream = try await startFiles(.pathStatus, request)
+        stream.finish()
+        let result = try await GuestFilesAnswer(stream).result()
+        guard let status = result.status else {
+            throw AgentError(.unavailable, "the guest did not say what is at the path")
+        }
+        return status
+    }
+
+    func readFiles(_ request: GuestReadRequest) async throws -> AsyncThrowingStream<GuestArchiveEvent, any Error> {
+        let stream = try await startFiles(.readFiles, request)
+        stream.finish()
+        let answer = GuestFilesAnswer(stream)
+        return AsyncThrowingStream { try await answer.nextEvent() }
+    }
+
+    func writeFiles(_ request: GuestWriteRequest) async throws -> any GuestArchiveInput {
+        GuestArchiveWriting(stream: try await startFiles(.writeFiles, request))
+    }
+
+    private func startFiles(_ route: GuestRoute, _ request: some Encodable) async throws -> GuestStream {
+        guard hello.features.contains(GuestFeature.files) else {
+            throw AgentError(
+                .notSupported,
+                code: "guest_too_old",
+                "the guest's hypeman-init \(hello.initVersion) cannot copy files; stop and start the instance"
+            )
+        }
+        let payload = try GuestJSON.encode(request)
+        return try await requests.start(route, body: ByteBuffer(frame: .request, payload: payload))
+    }
+
     func close() async {
         // A connection that is closed already says so by an error that means nothing here.
         _ = try? await requests.channel.close().get()

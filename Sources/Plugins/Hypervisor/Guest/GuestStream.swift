@@ -33,6 +33,9 @@ final class GuestStream: Sendable {
         try await waiting { try await self.handler.next().get() }
     }
 
+    /// Whether something of the answer's body has come that was not read.
+    var hasAnswer: Bool { handler.hasAnswer }
+
     /// Sends a part of the request's body; returns when HTTP/2's windows have let it through.
     func write(_ bytes: ByteBuffer) async throws {
         try await send(.data(.init(data: .byteBuffer(bytes))))

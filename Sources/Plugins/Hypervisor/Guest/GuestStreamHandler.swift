@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
+import Synchronization
 
 /// Takes in an answer as fast as it is read: what is not, stays in the guest once HTTP/2's window is used up.
 // Sendable although it has state: that is touched on the event loop only.
@@ -10,6 +11,12 @@ final class GuestStreamHandler: ChannelInboundHandler, @unchecked Sendable {
     /// The answer's status.
     let status: EventLoopFuture<Int>
 
+    /// Whether something of the body is there, or its end.
+    ///
+    /// Callable from anywhere.
+    var hasAnswer: Bool { answered.load(ordering: .relaxed) }
+
+    private let answered = Atomic(false)
     private let eventLoop: any EventLoop
     private let statusPromise: EventLoopPromise<Int>
     private var context: ChannelHandlerContext?
@@ -63,6 +70,7 @@ final class GuestStreamHandler: ChannelInboundHandler, @unchecked Sendable {
             if headers.endStream { finish(.success(())) }
         case .data(let data):
             if case .byteBuffer(let bytes) = data.data, bytes.readableBytes > 0 { chunks.append(bytes) }
+            answered.store(true, ordering: .relaxed)
             if data.endStream { finish(.success(())) } else { deliver() }
         default: break
         }

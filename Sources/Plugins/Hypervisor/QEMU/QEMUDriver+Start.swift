@@ -157,7 +157,7 @@ extension QEMUDriver {
             tasks.addTask { [group] in
                 // QEMU makes its sockets some 20 ms after its start and can tell nobody; bind(2) and listen(2) are two
                 // steps, so watching the directory would not be exact either.
-                var pause = Duration.milliseconds(2)
+                let pause = PollingPause()
                 while true {
                     do {
                         return try await QMPClient.connect(
@@ -168,8 +168,7 @@ extension QEMUDriver {
                             onEvent: { sink.receive($0) }
                         )
                     } catch let error as IOError where error.errnoCode == ENOENT || error.errnoCode == ECONNREFUSED {
-                        try await Task.sleep(for: pause)
-                        pause = min(pause * 3 / 2, .milliseconds(20))
+                        try await pause.sleep()
                     }
                 }
             }
@@ -202,7 +201,7 @@ extension QEMUDriver {
                 return try await NIOThreadPool.singleton.runIfActive {
                     let words = files.lastWords()
                     SocketPath.remove(files.sockets + [files.log])
-                    return own == nil ? nil : words ?? "it exited without a word"
+                    return own.map { words ?? "it ended without a word (\($0.words))" }
                 }
             } catch {
                 logger.error(

@@ -81,12 +81,9 @@ final class QEMUEventSink: Sendable {
         continuation.yield(event)
     }
 
-    func finish(_ exit: ProcessExit) {
-        continuation.yield(.exited(exit))
-        continuation.finish()
-    }
-
-    func finish() {
+    /// - Parameter exit: How the process ended; nil if nobody waits for that any more.
+    func finish(_ exit: ProcessExit?) {
+        if let exit { continuation.yield(.exited(exit)) }
         continuation.finish()
     }
 }

@@ -46,20 +46,18 @@ final class QEMUMachine: VirtualMachine {
         self.logger = logger
         events = sink.stream
         console = serial.output
-        watcher = Task {
-            guard let exit = try? await process.waitForExit() else {
-                // Cancelled, the only error there is: nobody wants to know any more.
-                sink.finish()
-                return
-            }
-            // What QEMU said last is still in the sockets: it comes before the exit.
-            await control.drain(within: .seconds(1))
-            await serial.drain(within: .seconds(1))
-            // A QEMU that was killed leaves them. What cannot be removed goes with the directory, by its owner.
-            try? await NIOThreadPool.singleton.runIfActive { SocketPath.remove(files.sockets) }
-            logger.info("qemu exited", metadata: ["instance": "\(instance)", "exit": "\(exit)"])
-            sink.finish(exit)
-        }
+        let watch = ExitWatch(
+            instance: instance,
+            program: "qemu",
+            process: process,
+            serial: serial,
+            logger: logger
+        )
+        watcher = watch.begin(
+            others: { await control.drain(within: .seconds(1)) },
+            cleanUp: { SocketPath.remove(files.sockets) },
+            report: { sink.finish($0) }
+        )
     }
 
     deinit {
@@ -103,7 +101,15 @@ final class QEMUMachine: VirtualMachine {
     }
 
     func resize(to size: MachineSize) async throws {
-        try await change { try await QEMUResize(control: control, instance: instance, removal: $0).resize(to: size) }
+        try await change { removal in
+            let resize = QEMUResize(
+                control: control,
+                instance: instance,
+                removal: removal,
+                accelerator: record.accelerator
+            )
+            try await resize.resize(to: size)
+        }
     }
 
     func attach(_ disk: MachineDescription.Disk) async throws { try await plug { try await $0.attach(disk) } }

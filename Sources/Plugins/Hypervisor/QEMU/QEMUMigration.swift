@@ -1,4 +1,5 @@
 import AgentCore
+import CLinux
 import Glibc
 import NIOPosix
 import SystemPackage
@@ -12,8 +13,6 @@ struct QEMUMigration {
     private static let descriptorName = "snapshot"
     /// QEMU slows itself down for networks, to 128 MiB/s where nobody says otherwise; this is more than any disk's.
     private static let bandwidth = 1 << 40
-    private static let shortestPause = Duration.milliseconds(2)
-    private static let longestPause = Duration.milliseconds(20)
 
     let control: QMPClient
     let instance: InstanceID
@@ -42,7 +41,12 @@ struct QEMUMigration {
             try await control.execute("migrate-set-parameters", ["max-bandwidth": Self.bandwidth])
             try await control.give(file, as: Self.descriptorName)
             try await control.execute("migrate", ["uri": "fd:\(Self.descriptorName)"])
-            let end = try await untilItEnds()
+            let end = try await untilItEnds {
+                // The disk writes while QEMU does, and little is left to wait for at the end.
+                try await NIOThreadPool.singleton.runIfActive {
+                    _ = clinux_start_writeback(file.rawValue, 0, 0)
+                }
+            }
             guard end.status == "completed" else { throw failure(end, directory) }
             try await NIOThreadPool.singleton.runIfActive {
                 guard fsync(file.rawValue) == 0 else { throw Self.error(Errno(rawValue: errno), path) }
@@ -79,13 +83,17 @@ struct QEMUMigration {
     }
 
     /// Asks again and again: QEMU's event says only that something changed, and can be lost with a connection.
-    private func untilItEnds() async throws -> Status {
-        var pause = Self.shortestPause
+    ///
+    /// - Parameter body: Done each time that it is still under way.
+    /// - Returns: How it ended.
+    /// - Throws: What `body` throws, or `unavailable` where QEMU does not answer.
+    private func untilItEnds(_ body: () async throws -> Void = {}) async throws -> Status {
+        let pause = PollingPause()
         while true {
             let status = try await status()
             guard status.isUnderWay else { return status }
-            try await Task.sleep(for: pause)
-            pause = min(pause * 3 / 2, Self.longestPause)
+            try await body()
+            try await pause.sleep()
         }
     }
 

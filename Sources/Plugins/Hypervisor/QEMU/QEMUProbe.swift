@@ -1,38 +1,28 @@
 import AgentCore
-import Glibc
 import NIOPosix
-import Subprocess
-import SystemPackage
 
 /// Finds out what QEMU can do here, once.
-actor QEMUProbe {
-    private let configuration: QEMUConfiguration
-    /// What was found, or the finding that is under way.
-    ///
-    /// Dropped when it fails, for QEMU may be installed meanwhile.
-    private var finding: Task<HypervisorInformation, any Error>?
+struct QEMUProbe: Sendable {
+    private static let program = VMMProgram(
+        product: "QEMU",
+        name: "qemu-system-x86_64",
+        remedy: "install it (Debian: apt-get install qemu-system-x86)"
+    )
+
+    private let finding: HostFinding<HypervisorInformation>
 
     init(_ configuration: QEMUConfiguration) {
-        self.configuration = configuration
+        finding = HostFinding { try await Self.measure(configuration) }
     }
 
-    func information() async throws -> HypervisorInformation {
-        // Not cancelled with the first caller: others may wait for the same answer, which comes within its deadline.
-        let finding = finding ?? Task { [configuration] in try await Self.measure(configuration) }
-        self.finding = finding
-        do {
-            return try await finding.value
-        } catch {
-            if self.finding == finding { self.finding = nil }
-            throw error
-        }
-    }
+    func information() async throws -> HypervisorInformation { try await finding.value() }
 
     private static func measure(_ configuration: QEMUConfiguration) async throws -> HypervisorInformation {
+        let configured = [configuration.executable].compactMap(\.self)
         let (executable, kvm) = try await NIOThreadPool.singleton.runIfActive {
-            (try locate(configuration.executable), KVMProbe.run())
+            (try program.locate(configured)[0], KVMProbe.run())
         }
-        let version = try await version(of: executable)
+        let version = try await program.version(of: executable, parse)
         let (accelerator, reason) = try choose(configuration.accelerator, kvm)
         return HypervisorInformation(
             name: .qemu,
@@ -44,8 +34,7 @@ actor QEMUProbe {
                 pause: true,
                 snapshot: true,
                 hotplug: true,
-                // A machine that was resized has ended its VMM when it was taken up from a snapshot.
-                resize: false,
+                resize: true,
                 lazyRestore: false
             )
         )
@@ -66,50 +55,6 @@ actor QEMUProbe {
                 "KVM is configured and does not work here (\(reason)): set ACCELERATOR=auto, or use a host that has it"
             )
         }
-    }
-
-    private static func locate(_ configured: FilePath?) throws -> FilePath {
-        if let configured {
-            guard ExecutableSearch.isExecutable(configured) else {
-                throw AgentError(
-                    .unavailable,
-                    code: "hypervisor_not_found",
-                    "the configured QEMU \(configured) is not executable"
-                )
-            }
-            return configured
-        }
-        let path = getenv("PATH").map { String(cString: $0) }
-        guard let found = ExecutableSearch.find("qemu-system-x86_64", path: path) else {
-            throw AgentError(
-                .unavailable,
-                code: "hypervisor_not_found",
-                "qemu-system-x86_64 is not in PATH: install it (Debian: apt-get install qemu-system-x86)"
-            )
-        }
-        return found
-    }
-
-    private static func version(of executable: FilePath) async throws -> String {
-        let output: String?
-        do {
-            output = try await withDeadline(.seconds(10), "\(executable) --version did not end within 10 seconds") {
-                try await Subprocess.run(
-                    .path(executable),
-                    arguments: ["--version"],
-                    output: .string(limit: 16 << 10),
-                    error: .discarded
-                ).standardOutput
-            }
-        } catch let error as AgentError {
-            throw error
-        } catch {
-            throw AgentError(.unavailable, "\(executable) cannot be run", cause: error)
-        }
-        guard let version = parse(version: output ?? "") else {
-            throw AgentError(.unavailable, "\(executable) --version does not answer as QEMU does")
-        }
-        return version
     }
 
     /// The number in "QEMU emulator version 7.2.22 (Debian …)".

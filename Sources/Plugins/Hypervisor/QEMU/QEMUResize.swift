@@ -7,6 +7,8 @@ struct QEMUResize {
     let control: QMPClient
     let instance: InstanceID
     let removal: QEMURemoval
+    /// What runs the vCPUs.
+    let accelerator: Accelerator
 
     /// What a machine is and can be.
     struct Bounds: Sendable {
@@ -101,7 +103,7 @@ struct QEMUResize {
 
     /// Adds what is to be added and takes out what is to be taken out.
     ///
-    /// - Throws: `invalidArgument` beyond the bounds; `timeout` if the guest does not let go of a vCPU.
+    /// - Throws: `invalidArgument` beyond the bounds, or if vCPUs cannot be taken out; `timeout` if the guest does not let go of a vCPU.
     func resize(to size: MachineSize) async throws {
         let bounds = try await Bounds(control)
         let addition =
@@ -121,17 +123,7 @@ struct QEMUResize {
                     + "runs: \(words ?? "it was started without room for more")"
             )
         }
-        // Those of the start have no name, and QEMU 7.2 does not outlive the end of one.
-        let kept = bounds.processors.dropFirst(size.vcpus).contains { processor in
-            processor.path.map { !$0.hasPrefix("/machine/peripheral/") } ?? false
-        }
-        guard !kept else {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_size",
-                "the machine of instance \(instance) cannot have fewer vCPUs than it was started with while it runs"
-            )
-        }
+        try requireRemovable(bounds.processors.dropFirst(size.vcpus).compactMap(\.path))
         for (number, processor) in bounds.processors.enumerated() {
             switch (processor.path, number < size.vcpus) {
             case (nil, true): try await add(processor, number)
@@ -141,6 +133,29 @@ struct QEMUResize {
         }
         guard let room = bounds.room, room.requested != addition else { return }
         try await control.execute("qom-set", Request(value: addition))
+    }
+
+    /// Whether vCPUs can be taken out.
+    ///
+    /// The emulator of QEMU 7.2 keeps a listener on the address space of a vCPU that has gone, and ends when it calls that:
+    /// when the memory is next saved.
+    private func requireRemovable(_ processors: [String]) throws(AgentError) {
+        let words: String
+        if processors.isEmpty {
+            return
+        } else if accelerator == .tcg {
+            words = "fewer vCPUs while it runs under software emulation"
+        } else if processors.contains(where: { !$0.hasPrefix("/machine/peripheral/") }) {
+            // Those of the start have no name.
+            words = "fewer vCPUs than it was started with while it runs"
+        } else {
+            return
+        }
+        throw AgentError(
+            .invalidArgument,
+            code: "invalid_size",
+            "the machine of instance \(instance) cannot have \(words): stop the instance first"
+        )
     }
 
     /// How much memory the device is to have; the guest takes it and gives it back in its own time.

@@ -1,4 +1,5 @@
 import AgentCore
+import Glibc
 
 extension NameService {
     /// The first that has `--dhcp-ignore-clid`; 2.90 is what is tested.
@@ -50,15 +51,15 @@ extension NameService {
     }
 
     private func portFindings() async throws -> [HostFinding] {
-        let own = Set(try await supervisor.find(mark: mark).map(\.identity.pid))
+        let own = try await supervisor.find(mark: mark).map { Listener.Owner(process: $0.identity.pid) }
         let result = try await HostTool(name: "ss", package: "iproute2")
-            .run(["-Hlntup", "( sport = :53 or sport = :67 )"], in: network)
+            .run(["-Hlntupe", "( sport = :53 or sport = :67 )"], in: network)
         guard result.isSuccess else {
             return [HostFinding(.warning, "ports", "ss does not say who listens: \(result.errors)")]
         }
         let listeners = result.output.split(separator: "\n").compactMap { Listener($0) }
         return listeners.filter { listener in
-            listener.isInTheWay(of: configuration) && listener.processes.allSatisfy { !own.contains($0.pid) }
+            listener.isInTheWay(of: configuration) && !own.contains(where: listener.belongs(to:))
         }.map { listener in
             let who = listener.processes.map { "\($0.name) (pid \($0.pid))" }.joined(separator: ", ")
             return HostFinding(
@@ -80,6 +81,23 @@ struct Listener: Hashable {
         var pid: Int32
     }
 
+    /// Who may have made a socket.
+    struct Owner: Hashable {
+        var pid: Int32
+        /// nil for a process that is gone.
+        var user: UInt32?
+
+        init(pid: Int32, user: UInt32?) {
+            self.pid = pid
+            self.user = user
+        }
+
+        init(process pid: Int32) {
+            var status = stat()
+            self.init(pid: pid, user: stat("/proc/\(pid)", &status) == 0 ? status.st_uid : nil)
+        }
+    }
+
     var transport: String
     /// Without a zone.
     var address: String
@@ -88,8 +106,11 @@ struct Listener: Hashable {
     var port: Int
     /// Empty where this user may not see them.
     var processes: [Process]
+    /// Who made it, where ``processes`` is empty.
+    var user: UInt32?
 
-    /// Reads `udp UNCONN 0 0 10.0.0.1%br0:53 0.0.0.0:* users:(("dnsmasq",pid=12,fd=4))`; nil if it is anything else.
+    /// Reads `udp UNCONN 0 0 10.0.0.1%br0:53 0.0.0.0:* users:(("dnsmasq",pid=12,fd=4)) uid:5 ino:7`, of another user's
+    /// without the word `users`, of root's without `uid`; nil if it is anything else.
     init?(_ line: Substring) {
         let fields = line.split(separator: " ", maxSplits: 6, omittingEmptySubsequences: true)
         guard fields.count >= 6, let colon = fields[4].lastIndex(of: ":"),
@@ -100,7 +121,17 @@ struct Listener: Hashable {
         let place = fields[4][..<colon].split(separator: "%", maxSplits: 1)
         address = place.first.map(String.init) ?? "*"
         device = place.count > 1 ? String(place[1]) : nil
-        processes = fields.count > 6 ? Self.processes(fields[6]) : []
+        let rest = fields.count > 6 ? fields[6] : ""
+        processes = Self.processes(rest)
+        if processes.isEmpty {
+            user = rest.hasPrefix("uid:") ? UInt32(rest.dropFirst(4).prefix { $0.isASCII && $0.isNumber }) : 0
+        }
+    }
+
+    /// Whether it is a process's, as far as this user can tell: of another user's sockets it sees the user alone, and where
+    /// name services are units each is a user of its own.
+    func belongs(to owner: Owner) -> Bool {
+        processes.isEmpty ? user != nil && user == owner.user : processes.contains { $0.pid == owner.pid }
     }
 
     private static func processes(_ text: Substring) -> [Process] {

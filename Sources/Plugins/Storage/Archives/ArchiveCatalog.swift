@@ -1,5 +1,6 @@
 import AgentCore
 import SystemPackage
+import Tar
 
 /// What is in an archive, after one pass over it.
 struct ArchiveCatalog {

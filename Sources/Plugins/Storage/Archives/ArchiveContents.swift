@@ -1,5 +1,6 @@
 import AgentCore
 import SystemPackage
+import Tar
 
 /// The members of an uncompressed archive, by name.
 struct ArchiveContents {

@@ -1,6 +1,7 @@
 public import AgentCore
 import Glibc
 public import SystemPackage
+import Tar
 
 /// Imports images from files: an OCI layout in a tar, what `docker save` writes, or the tar of a root filesystem; each
 /// plain, or compressed with gzip or zstd.

@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 /// Imports what `docker save` writes: `manifest.json` with the names of a configuration and of layer tars.
 ///

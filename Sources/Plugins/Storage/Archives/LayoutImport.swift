@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 /// Imports an OCI image layout (image-spec, image-layout.md).
 struct LayoutImport {

@@ -1,5 +1,6 @@
 import AgentCore
 import Foundation
+import Tar
 
 /// Bytes that one thread makes and several read, each all of them, in buffers that go round: nothing is copied, and
 /// whoever is ahead waits for the slowest.

@@ -1,6 +1,7 @@
 import AgentCore
 import Glibc
 import SystemPackage
+import Tar
 
 extension LayerBlob.Compression {
     /// What the first bytes of a file say (RFC 1952, RFC 8878).

@@ -1,6 +1,7 @@
 import AgentCore
 import CIsal
 import Glibc
+import Tar
 
 /// Inflates gzip (RFC 1952), also of several members, as parallel compressors write it.
 ///

@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 import struct Crypto.SHA256
 

@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 /// Watches how much a compressed stream grows: the guard against bombs.
 struct Inflation {
@@ -21,11 +22,4 @@ struct Inflation {
             )
         }
     }
-}
-
-/// What is wrong with foreign bytes; the caller adds where they came from.
-struct DecodingFailure: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
 }

@@ -1,5 +1,6 @@
 import AgentCore
 import CZstd
+import Tar
 
 /// Unpacks zstd (RFC 8878), also of several frames.
 final class ZstdSource: ByteSource {

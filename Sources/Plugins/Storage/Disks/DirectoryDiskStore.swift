@@ -98,14 +98,23 @@ public struct DirectoryDiskStore: DiskStore {
 
     public func copyOverlay(of instance: InstanceID, for copy: InstanceID) async throws {
         let source = directory(of: instance).appending(Self.overlayName)
-        try await replaceOverlay(of: copy, by: source, of: instance)
+        try await replaceOverlay(of: copy, by: source, of: instance) {}
     }
 
-    public func replaceOverlay(of instance: InstanceID, by path: FilePath) async throws {
-        try await replaceOverlay(of: instance, by: path, of: instance)
+    public func replaceOverlay(
+        of instance: InstanceID,
+        by path: FilePath,
+        isReady: @Sendable () async throws -> Void
+    ) async throws {
+        try await replaceOverlay(of: instance, by: path, of: instance, isReady: isReady)
     }
 
-    private func replaceOverlay(of instance: InstanceID, by path: FilePath, of source: InstanceID) async throws {
+    private func replaceOverlay(
+        of instance: InstanceID,
+        by path: FilePath,
+        of source: InstanceID,
+        isReady: @Sendable () async throws -> Void
+    ) async throws {
         let overlay = directory(of: instance).appending(Self.overlayName)
         let new = directory(of: instance).appending(Self.overlayName + ".new")
         try await Blocking.short {
@@ -113,6 +122,12 @@ public struct DirectoryDiskStore: DiskStore {
             _ = try Files.remove(new)
         }
         try await Self.copy(path, to: new, for: source)
+        do {
+            try await isReady()
+        } catch {
+            try await Blocking.short { _ = try Files.remove(new) }
+            throw error
+        }
         try await Blocking.short { try Files.rename(new, to: overlay) }
     }
 

@@ -1,5 +1,6 @@
 import AgentCore
 import Foundation
+import Tar
 
 /// What stands in an archive before the layer: an OCI layout (image-spec, image-layout.md), and beside it the
 /// `manifest.json` of `docker save`, which older `docker load`s look for.

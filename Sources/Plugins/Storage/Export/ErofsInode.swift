@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 /// An inode as it is read from a root disk.
 struct ErofsInode {

@@ -1,6 +1,7 @@
 import AgentCore
 import Glibc
 import SystemPackage
+import Tar
 
 /// Reads the root disks that `ErofsWriter` writes: uncompressed erofs without shared attributes (the kernel's
 /// `fs/erofs/erofs_fs.h`).

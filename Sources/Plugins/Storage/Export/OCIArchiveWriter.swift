@@ -1,5 +1,6 @@
 public import AgentCore
 import Foundation
+import Tar
 
 import struct Crypto.SHA256
 

@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 /// The tar of a root disk's tree, made while it is read: directories before what is in them, names in the order of their
 /// bytes, so that the same disk gives the same tar.

@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 extension OCI {
     /// The image configuration (OCI image-spec, config.md), with Docker's additions.

@@ -1,5 +1,6 @@
 import AgentCore
 import Foundation
+import Tar
 
 extension OCI {
     private struct Probe: Decodable {

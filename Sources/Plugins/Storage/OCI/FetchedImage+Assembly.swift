@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 extension FetchedImage {
     /// Puts an image together from documents that are verified and layers that are in the store.

@@ -3,6 +3,7 @@ import AsyncHTTPClient
 public import Logging
 import NIOCore
 import NIOHTTP1
+import Tar
 
 /// Gets images from registries over the OCI distribution API (distribution-spec v1.1, and Docker's of the same shape).
 ///

@@ -1,6 +1,7 @@
 public import AgentCore
 import Glibc
 import SystemPackage
+import Tar
 
 /// Merges the layers of an image into one uncompressed erofs disk, in one pass and without unpacking them to a
 /// directory: owners, modes, attributes and devices are those of the tar headers although the agent need not be root,

@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 /// Reads one layer into a tree, and says of everything wrong in which layer and entry it is.
 struct LayerReader {

@@ -2,6 +2,7 @@ import AgentCore
 import Dispatch
 import Foundation
 import Synchronization
+import Tar
 
 /// The bytes of one layer's tar: unpacked on a thread of its own and hashed on another, while the caller reads them.
 ///

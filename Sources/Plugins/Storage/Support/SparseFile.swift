@@ -1,4 +1,4 @@
-import CStorage
+import CLinux
 import Glibc
 import SystemPackage
 
@@ -9,7 +9,7 @@ enum SparseFile {
 
     /// Where the next data begins, nil if nothing but a hole follows (lseek(2), SEEK_DATA).
     static func data(of file: FileDescriptor, from position: Int) -> Int? {
-        let data = storage_seek_data(file.rawValue, Int64(position))
+        let data = clinux_seek_data(file.rawValue, Int64(position))
         return data < 0 ? nil : Int(data)
     }
 
@@ -28,7 +28,7 @@ enum SparseFile {
         )
         do {
             try output.closeAfter {
-                if storage_clone(input.rawValue, output.rawValue) != 0 {
+                if clinux_clone(input.rawValue, output.rawValue) != 0 {
                     try copyData(from: input, to: output, cancellation)
                 }
                 try Files.check(fsync(output.rawValue))
@@ -48,13 +48,13 @@ enum SparseFile {
         try Files.check(ftruncate(output.rawValue, off_t(size)))
         var position = 0
         while let start = data(of: input, from: position) {
-            let end = Int(storage_seek_hole(input.rawValue, Int64(start)))
+            let end = Int(clinux_seek_hole(input.rawValue, Int64(start)))
             guard end > start else { break }
             position = start
             while position < end {
                 try cancellation.check()
                 let length = min(end - position, pieceSize)
-                let count = storage_copy_range(input.rawValue, output.rawValue, Int64(position), Int64(length))
+                let count = clinux_copy_range(input.rawValue, output.rawValue, Int64(position), Int64(length))
                 try Files.check(count)
                 if count == 0 { break }
                 position += Int(count)

@@ -1,4 +1,5 @@
 public import AgentCore
+import Tar
 
 /// Manifests among what clients push.
 extension BlobUploads {

@@ -2,6 +2,7 @@ import AgentCore
 import CExt4
 import Glibc
 import SystemPackage
+import Tar
 
 /// Fills an ext4 that mkfs.ext4 has just made with a tree, without mounting it: file contents while the archive is read,
 /// everything else at the end.

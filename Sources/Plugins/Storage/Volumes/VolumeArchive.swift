@@ -1,6 +1,7 @@
 import AgentCore
 import Foundation
 import SystemPackage
+import Tar
 
 /// A tar archive that becomes the contents of a volume.
 struct VolumeArchive {

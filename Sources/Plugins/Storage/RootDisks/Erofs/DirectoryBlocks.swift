@@ -1,3 +1,5 @@
+import Tar
+
 /// A directory as erofs keeps it: entries sorted by the bytes of their names, in blocks that each begin with the fixed
 /// parts and end with the names.
 ///

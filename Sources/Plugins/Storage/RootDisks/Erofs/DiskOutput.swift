@@ -1,5 +1,5 @@
 import AgentCore
-import CStorage
+import CLinux
 import Glibc
 import SystemPackage
 
@@ -64,7 +64,7 @@ final class DiskOutput {
         let written = offset + bytes.count
         guard written - storedEnd >= Self.writebackStep else { return }
         // A hint: what could not be stored, the sync tells.
-        _ = storage_start_writeback(descriptor.rawValue, Int64(storedEnd), Int64(written - storedEnd))
+        _ = clinux_start_writeback(descriptor.rawValue, Int64(storedEnd), Int64(written - storedEnd))
         storedEnd = written
     }
 }

@@ -1,7 +1,8 @@
 import AgentCore
-import CStorage
+import CLinux
 import Glibc
 import SystemPackage
+import Tar
 
 /// The contents of files: whole blocks go to their place in the disk as they are read, tails into a spool, from where
 /// they are put behind their inodes at the end.
@@ -135,7 +136,7 @@ final class ErofsDataArea {
     /// Gives the blocks of files that upper layers replaced back to the host.
     func punchHoles() throws {
         for run in allocator.unused {
-            let result = storage_punch_hole(
+            let result = clinux_punch_hole(
                 disk.descriptor.rawValue,
                 Int64(run.start * ErofsFormat.blockSize),
                 Int64(run.count * ErofsFormat.blockSize)

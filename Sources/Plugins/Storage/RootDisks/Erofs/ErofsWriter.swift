@@ -1,6 +1,7 @@
 import AgentCore
 import Glibc
 import SystemPackage
+import Tar
 
 /// Writes the metadata of an erofs image behind its data: directories, inodes, and at last the superblock.
 ///

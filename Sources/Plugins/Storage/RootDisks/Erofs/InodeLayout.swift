@@ -1,3 +1,5 @@
+import Tar
+
 /// One inode with its place; what `i_u` and the tail are was decided when it was laid out.
 struct InodeLayout {
     let node: Node

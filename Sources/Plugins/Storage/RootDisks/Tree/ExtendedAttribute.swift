@@ -1,3 +1,5 @@
+import Tar
+
 /// An extended attribute as erofs stores it: the namespace as a number, and the rest of the name.
 struct ExtendedAttribute {
     let nameIndex: UInt8

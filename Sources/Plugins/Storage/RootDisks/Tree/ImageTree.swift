@@ -1,4 +1,5 @@
 import AgentCore
+import Tar
 
 /// The files of an image while its layers are put one over the other, bottom first; or those of a volume, from one archive.
 ///

@@ -1,3 +1,5 @@
+import Tar
+
 /// A file, directory or link of the image while it is merged: what becomes an inode.
 ///
 /// One node can have several names.

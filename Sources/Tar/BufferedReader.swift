@@ -1,35 +1,29 @@
-/// Bytes in pieces of its own choice, to be read once, from front to back, on one thread.
-protocol ChunkSource: AnyObject {
-    /// The next piece, valid until the next call; empty at the end, and then again and again.
-    func nextChunk() throws -> UnsafeRawBufferPointer
-}
-
 /// Reads a source in large steps.
-final class BufferedSource: ChunkSource {
+public final class BufferedSource: ChunkSource {
     private let source: any ByteSource
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 16)
 
-    init(_ source: any ByteSource) { self.source = source }
+    public init(_ source: any ByteSource) { self.source = source }
 
     deinit { buffer.deallocate() }
 
-    func nextChunk() throws -> UnsafeRawBufferPointer {
+    public func nextChunk() throws -> UnsafeRawBufferPointer {
         let count = try source.read(into: buffer)
         return UnsafeRawBufferPointer(rebasing: buffer[..<count])
     }
 }
 
 /// Hands a source out in whatever pieces are wanted, without copying them.
-final class BufferedReader {
+public final class BufferedReader {
     private let source: any ChunkSource
     private var chunk = UnsafeRawBufferPointer(start: nil, count: 0)
 
-    init(_ source: any ChunkSource) { self.source = source }
+    public init(_ source: any ChunkSource) { self.source = source }
 
-    convenience init(_ source: any ByteSource) { self.init(BufferedSource(source)) }
+    public convenience init(_ source: any ByteSource) { self.init(BufferedSource(source)) }
 
     /// The next 1 to `count` bytes, valid until the next call; empty at the end.
-    func next(_ count: Int) throws -> UnsafeRawBufferPointer {
+    public func next(_ count: Int) throws -> UnsafeRawBufferPointer {
         if chunk.isEmpty {
             chunk = UnsafeRawBufferPointer(start: nil, count: 0)
             chunk = try source.nextChunk()
@@ -40,7 +34,7 @@ final class BufferedReader {
     }
 
     /// The next `count` bytes, or fewer at the end.
-    func bytes(_ count: Int) throws -> [UInt8] {
+    public func bytes(_ count: Int) throws -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count)
         while bytes.count < count {
@@ -52,7 +46,7 @@ final class BufferedReader {
     }
 
     /// Reads on to the end of the source.
-    func drain() throws {
+    public func drain() throws {
         while try !next(.max).isEmpty {}
     }
 }

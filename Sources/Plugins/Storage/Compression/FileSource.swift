@@ -1,12 +1,7 @@
 import AgentCore
 import Glibc
 import SystemPackage
-
-/// Bytes to be read once, from front to back, on one thread.
-protocol ByteSource: AnyObject {
-    /// Reads at least one byte into `buffer`, or returns 0 at the end.
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
-}
+import Tar
 
 /// A stretch of a file.
 final class FileSource: ByteSource {

@@ -1,22 +1,22 @@
 import Glibc
 
 /// The components of a name in a layer, checked.
-enum EntryPath {
-    static let whiteoutPrefix = Array(".wh.".utf8)
-    static let reservedPrefix = Array(".wh..wh.".utf8)
-    static let opaqueMark = Array(".wh..wh..opq".utf8)
-    static let parent: [UInt8] = [46, 46]
+public enum EntryPath {
+    public static let whiteoutPrefix = Array(".wh.".utf8)
+    public static let reservedPrefix = Array(".wh..wh.".utf8)
+    public static let opaqueMark = Array(".wh..wh..opq".utf8)
+    public static let parent: [UInt8] = [46, 46]
 
     /// Linux's PATH_MAX, with the NUL.
     private static let maximumLength = 4095
-    static let maximumNameLength = 255
+    public static let maximumNameLength = 255
 
     /// Splits the name of an entry.
     ///
     /// Empty for the root itself.
     ///
     /// - Throws: ``DecodingFailure`` for names that are absolute, climb, or are longer than Linux allows.
-    static func components(_ name: [UInt8]) throws -> [[UInt8]] {
+    public static func components(_ name: [UInt8]) throws -> [[UInt8]] {
         guard name.first != 47 else { throw DecodingFailure("the name \(TarEntry.printable(name)) is absolute") }
         return try split(name, "the name")
     }
@@ -24,7 +24,7 @@ enum EntryPath {
     /// Splits the target of a hard link, which is a name in the archive.
     ///
     /// A slash before it is let pass, for kaniko writes one; it cannot mean anything but the image's root.
-    static func linkTarget(_ name: [UInt8]) throws -> [[UInt8]] { try split(name, "the link target") }
+    public static func linkTarget(_ name: [UInt8]) throws -> [[UInt8]] { try split(name, "the link target") }
 
     private static func split(_ name: [UInt8], _ what: String) throws -> [[UInt8]] {
         guard !name.isEmpty, name.count <= maximumLength else {
@@ -45,7 +45,7 @@ enum EntryPath {
 
     /// Where the last component of an entry's name begins if it stands behind a slash and is an ordinary name, so that
     /// all before it is the way to its directory; nil for every other name, which may be a wrong one.
-    static func ordinaryNameStart(in name: [UInt8]) -> Int? {
+    public static func ordinaryNameStart(in name: [UInt8]) -> Int? {
         guard name.count <= maximumLength, let slash = name.lastIndex(of: 47), slash > 0 else { return nil }
         let last = name[(slash + 1)...]
         guard let first = last.first, first != 46, last.count <= maximumNameLength, !last.contains(0) else {
@@ -74,7 +74,7 @@ enum EntryPath {
 
 extension [UInt8] {
     /// The order of `memcmp(3)`, and of what is longer behind what it begins with: erofs' order of names.
-    func isBytewiseBefore(_ other: [UInt8]) -> Bool {
+    public func isBytewiseBefore(_ other: [UInt8]) -> Bool {
         withUnsafeBytes { left in
             other.withUnsafeBytes { right in
                 guard let a = left.baseAddress, let b = right.baseAddress else { return left.count < right.count }

@@ -2,8 +2,8 @@
 /// `SCHILY.xattr` for extended attributes) before it where a value does not fit.
 ///
 /// The same member gives the same bytes.
-struct TarMember {
-    enum Kind: UInt8 {
+public struct TarMember: Sendable {
+    public enum Kind: UInt8, Sendable {
         case file = 48
         case hardLink
         case symbolicLink
@@ -13,29 +13,56 @@ struct TarMember {
         case fifo
     }
 
-    var name: [UInt8]
-    var kind = Kind.file
-    var mode: UInt16 = 0o644
-    var owner: UInt32 = 0
-    var group: UInt32 = 0
-    var modified = FileTime()
+    public var name: [UInt8]
+    public var kind = Kind.file
+    public var mode: UInt16 = 0o644
+    public var owner: UInt32 = 0
+    public var group: UInt32 = 0
+    public var modified = FileTime()
     /// Of the contents, which the caller writes behind the header.
-    var size = 0
-    var linkName: [UInt8] = []
-    var device: (major: UInt32, minor: UInt32) = (0, 0)
-    var attributes: [(name: [UInt8], value: [UInt8])] = []
+    public var size = 0
+    /// For a file with holes: where its contents belong, which are ``SparseMap/storedSize`` bytes then.
+    public var sparse: SparseMap?
+    public var linkName: [UInt8] = []
+    public var device: (major: UInt32, minor: UInt32) = (0, 0)
+    public var attributes: [(name: [UInt8], value: [UInt8])] = []
 
-    init(_ name: [UInt8]) { self.name = name }
+    public init(_ name: [UInt8]) { self.name = name }
+
+    /// A file of so many bytes.
+    public init(file name: String, size: Int) {
+        self.init(Array(name.utf8))
+        self.size = size
+    }
 
     /// Zeros behind contents, up to whole blocks.
-    static func padding(after size: Int) -> Int { (TarHeader.size - size % TarHeader.size) % TarHeader.size }
+    public static func padding(after size: Int) -> Int { (TarHeader.size - size % TarHeader.size) % TarHeader.size }
 
     /// Two empty blocks end an archive.
-    static let end = [UInt8](repeating: 0, count: 2 * TarHeader.size)
+    public static let end = [UInt8](repeating: 0, count: 2 * TarHeader.size)
 
     /// All that stands before the contents.
-    var header: [UInt8] {
-        let records = self.records
+    public var header: [UInt8] {
+        if let sparse { return sparseHeader(sparse) }
+        return header(with: records)
+    }
+
+    /// PAX format 1.0 (GNU tar manual): readers that do not know of it find a file of another name, with the map in it.
+    private func sparseHeader(_ sparse: SparseMap) -> [UInt8] {
+        let map = sparse.encoded
+        var member = self
+        let base = name.split(separator: 47).last.map(Array.init) ?? []
+        member.name = Array("GNUSparseFile.0/".utf8) + base.prefix(84)
+        member.size = map.count + size
+        var records: [UInt8] = []
+        Self.append(Array("GNU.sparse.major".utf8), [49], to: &records)
+        Self.append(Array("GNU.sparse.minor".utf8), [48], to: &records)
+        Self.append(Array("GNU.sparse.name".utf8), name, to: &records)
+        Self.append(Array("GNU.sparse.realsize".utf8), Array(String(sparse.size).utf8), to: &records)
+        return member.header(with: records + member.records) + map
+    }
+
+    private func header(with records: [UInt8]) -> [UInt8] {
         var bytes: [UInt8] = []
         if !records.isEmpty {
             var extended = TarMember(Array("PaxHeader".utf8))
@@ -47,7 +74,7 @@ struct TarMember {
     }
 
     /// A file with its contents.
-    static func file(_ name: String, _ contents: [UInt8]) -> [UInt8] {
+    public static func file(_ name: String, _ contents: [UInt8]) -> [UInt8] {
         var member = TarMember(Array(name.utf8))
         member.size = contents.count
         return member.header + contents + [UInt8](repeating: 0, count: padding(after: contents.count))
@@ -61,13 +88,7 @@ struct TarMember {
 
     private var records: [UInt8] {
         var records: [UInt8] = []
-        func append(_ key: [UInt8], _ value: [UInt8]) {
-            // The length counts itself.
-            let rest = key.count + value.count + 3
-            var length = rest + 1
-            while String(length).utf8.count + rest != length { length = String(length).utf8.count + rest }
-            records += Array("\(length) ".utf8) + key + [61] + value + [10]
-        }
+        func append(_ key: [UInt8], _ value: [UInt8]) { Self.append(key, value, to: &records) }
         func append(_ key: String, _ value: String) { append(Array(key.utf8), Array(value.utf8)) }
         if name.count > 100 { append(Array("path".utf8), name) }
         if linkName.count > 100 { append(Array("linkpath".utf8), linkName) }
@@ -75,8 +96,16 @@ struct TarMember {
         if Int(group) > Self.largestNumber.field8 { append("gid", "\(group)") }
         if size > Self.largestNumber.field12 { append("size", "\(size)") }
         if !hasWholeTime { append("mtime", Self.text(of: modified)) }
-        for attribute in attributes { append(Array("SCHILY.xattr.".utf8) + attribute.name, attribute.value) }
+        for attribute in attributes { append(PAXRecords.attributeKeyword(attribute.name), attribute.value) }
         return records
+    }
+
+    private static func append(_ key: [UInt8], _ value: [UInt8], to records: inout [UInt8]) {
+        // The length counts itself.
+        let rest = key.count + value.count + 3
+        var length = rest + 1
+        while String(length).utf8.count + rest != length { length = String(length).utf8.count + rest }
+        records += Array("\(length) ".utf8) + key + [61] + value + [10]
     }
 
     /// Decimal seconds; nanoseconds count upwards also before the epoch, the digits behind a point do not.
