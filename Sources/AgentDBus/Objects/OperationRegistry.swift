@@ -122,7 +122,7 @@ actor OperationRegistry {
         number &+= 1
         let id = number
         let path = ObjectPath.operation(id)
-        let shown = Shown(Progress())
+        let shown = Self.table.shown(Progress())
         let end = OneShot<Outcome>()
         running[id] = end
         targets[path] = target
@@ -138,7 +138,7 @@ actor OperationRegistry {
             var outcome = Outcome.succeeded
             do {
                 try await body { progress in
-                    let changed = Self.table.changes(from: shown.show(progress), to: progress)
+                    let changed = Self.table.show(progress, on: shown)
                     await connection.propertiesChanged(changed, of: AgentInterface.operation, at: path)
                 }
             } catch {
@@ -209,7 +209,7 @@ actor OperationRegistry {
         _ id: UInt32,
         _ kind: String,
         _ target: ObjectPath,
-        _ shown: Shown<Progress>,
+        _ shown: Shown,
         _ cancel: (@Sendable () async throws -> Void)?
     ) -> Interface {
         Interface(

@@ -11,9 +11,9 @@ struct ObjectMethods: Sendable {
 
 /// Keeps the objects of instances, images, volumes and snapshots what the services say, driven by their changes.
 actor PublishedObjects {
-    private enum Change<Subject: Sendable> {
+    private enum Change {
         case none
-        case appeared(Shown<Subject>)
+        case appeared(Shown)
         case changed([String])
         case vanished
     }
@@ -24,10 +24,10 @@ actor PublishedObjects {
     private let images: ImagesService
     private let volumes: VolumesService
     private var methods = ObjectMethods()
-    private var shownInstances: [InstanceID: Shown<Instance>] = [:]
-    private var shownImages: [String: Shown<Image>] = [:]
-    private var shownVolumes: [VolumeID: Shown<Volume>] = [:]
-    private var shownSnapshots: [SnapshotID: Shown<Snapshot>] = [:]
+    private var shownInstances: [InstanceID: Shown] = [:]
+    private var shownImages: [String: Shown] = [:]
+    private var shownVolumes: [VolumeID: Shown] = [:]
+    private var shownSnapshots: [SnapshotID: Shown] = [:]
 
     init(
         connection: Connection,
@@ -121,28 +121,28 @@ actor PublishedObjects {
     }
 
     private static func change<Subject: Sendable>(
-        _ shown: inout Shown<Subject>?,
+        _ shown: inout Shown?,
         to subject: Subject?,
         _ table: PropertyTable<Subject>
-    ) -> Change<Subject> {
+    ) -> Change {
         switch (subject, shown) {
         case (nil, nil): return .none
         case (nil, _?):
             shown = nil
             return .vanished
         case (let subject?, nil):
-            let new = Shown(subject)
+            let new = table.shown(subject)
             shown = new
             return .appeared(new)
         case (let subject?, let shown?):
-            let names = table.changes(from: shown.show(subject), to: subject)
+            let names = table.show(subject, on: shown)
             return names.isEmpty ? .none : .changed(names)
         }
     }
 
     /// The connection takes these in the order in which they were decided.
     private func apply<Subject: Sendable>(
-        _ change: Change<Subject>,
+        _ change: Change,
         at path: ObjectPath,
         _ table: PropertyTable<Subject>,
         _ interface: String,

@@ -1,21 +1,20 @@
 import DBus
 import Synchronization
 
-/// What an object shows, as it is now.
-final class Shown<Subject: Sendable>: Sendable {
-    private let subject: Mutex<Subject>
+/// The values that an object shows, made when what it is about changes: reads, of which there are many more, take them as
+/// they are.
+final class Shown: Sendable {
+    private let values: Mutex<[Value]>
 
-    init(_ subject: Subject) { self.subject = Mutex(subject) }
+    fileprivate init(_ values: [Value]) { self.values = Mutex(values) }
 
-    var now: Subject { subject.withLock { $0 } }
+    fileprivate subscript(index: Int) -> Value { values.withLock { $0[index] } }
 
-    /// Shows something else.
-    ///
-    /// - Returns: What was shown before.
-    func show(_ new: Subject) -> Subject {
-        subject.withLock { subject in
-            defer { subject = new }
-            return subject
+    /// Shows others; returns those before.
+    fileprivate func replace(_ new: [Value]) -> [Value] {
+        values.withLock { values in
+            defer { values = new }
+            return values
         }
     }
 }
@@ -24,9 +23,9 @@ final class Shown<Subject: Sendable>: Sendable {
 struct PropertyTable<Subject: Sendable>: Sendable {
     private struct Column: Sendable {
         let name: String
+        let signature: String
         let emission: Interface.Emission
         let value: @Sendable (Subject) -> Value
-        let member: @Sendable (Shown<Subject>) -> Interface.Member
     }
 
     private var columns: [Column] = []
@@ -41,20 +40,29 @@ struct PropertyTable<Subject: Sendable>: Sendable {
         _ get: @escaping @Sendable (Subject) -> Content
     ) {
         columns.append(
-            Column(
-                name: name,
-                emission: emission,
-                value: { get($0).dbusValue },
-                member: { shown in .property(name, emission, get: { get(shown.now) }) }
-            )
+            Column(name: name, signature: Content.dbusSignature, emission: emission, value: { get($0).dbusValue })
         )
     }
 
-    func members(of shown: Shown<Subject>) -> [Interface.Member] { columns.map { $0.member(shown) } }
+    /// What an object about a subject shows.
+    func shown(_ subject: Subject) -> Shown { Shown(values(of: subject)) }
 
-    /// The properties that differ.
-    func changes(from old: Subject, to new: Subject) -> [String] {
-        columns.filter { $0.emission != .constant && $0.value(old) != $0.value(new) }.map(\.name)
+    /// Shows a subject as it is now.
+    ///
+    /// - Returns: The properties that differ.
+    func show(_ subject: Subject, on shown: Shown) -> [String] {
+        let new = values(of: subject)
+        let old = shown.replace(new)
+        return columns.indices.filter { columns[$0].emission != .constant && old[$0] != new[$0] }.map {
+            columns[$0].name
+        }
+    }
+
+    /// The properties of an object.
+    func members(of shown: Shown) -> [Interface.Member] {
+        columns.enumerated().map { index, column in
+            .property(column.name, signature: column.signature, column.emission) { shown[index] }
+        }
     }
 
     /// Some of the values, for a list.
@@ -65,4 +73,6 @@ struct PropertyTable<Subject: Sendable>: Sendable {
             }
         )
     }
+
+    private func values(of subject: Subject) -> [Value] { columns.map { $0.value(subject) } }
 }

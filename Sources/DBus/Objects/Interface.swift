@@ -252,6 +252,23 @@ extension Interface.Member {
         )
     }
 
+    /// A read-only property whose values are made elsewhere.
+    ///
+    /// - Parameters:
+    ///   - name: The member's name.
+    ///   - signature: The type of all its values.
+    ///   - emission: What is told of its changes.
+    ///   - value: Its present value, from memory.
+    /// - Returns: The member.
+    public static func property(
+        _ name: String,
+        signature: String,
+        _ emission: Interface.Emission,
+        value: @escaping @Sendable () -> Value
+    ) -> Self {
+        .property(Interface.Property(name: name, signature: signature, emission: emission, get: value, set: nil))
+    }
+
     /// A signal, for introspection; ``Connection/emit(_:of:at:_:)`` sends it.
     ///
     /// - Parameters:
