@@ -14,6 +14,7 @@ PREFIX ?= /usr/local
 
 BIN := .build/debug
 GUEST := .build/guest
+SYSTEM := .build/system/package
 AGENT := $(BIN)/hypeman-agent
 # Release builds bring Swift's runtime along, so that they run where there is none.
 RELEASE := -c release --static-swift-stdlib
@@ -73,7 +74,8 @@ test: deps guest ## Run all tests, real VMs among them (FILTER=… runs some)
 .PHONY: system-test
 system-test: deps guest ## Boot a whole Debian host in QEMU and check it, KVM included (CHECKS=… runs some)
 	@scripts/step.sh "build the tests" swift build --build-tests
-	@python3 -B scripts/system-test/main.py $(CHECKS)
+	@[ -n "$${PACKAGES:-}" ] || scripts/step.sh "make a package of debug programs" scripts/debug-package.sh $(SYSTEM)
+	@PACKAGES="$${PACKAGES:-$$(echo $(SYSTEM)/hypeman_*.deb)}" python3 -B scripts/system-test/main.py $(CHECKS)
 
 .PHONY: check
 check: deps ## Lint, and see that generated files are up to date

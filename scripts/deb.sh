@@ -38,8 +38,14 @@ scripts/copyright.sh "$kernel_package" "$kernel_version" >"$documents/copyright"
 # dpkg-shlibdeps looks at a source package; this is as much of one as it needs.
 mkdir -p "$work/source/debian"
 printf 'Source: hypeman\n\nPackage: hypeman\nArchitecture: any\n' >"$work/source/debian/control"
-depends=$(cd "$work/source" && dpkg-shlibdeps -O "$root/usr/bin/hypeman-agent" "$root/usr/bin/hypeman" \
-  "$root/usr/lib/hypeman/hypeman-exec" 2>"$work/shlibdeps.log" | sed -n 's/^shlibs:Depends=//p')
+programs=("$root/usr/bin/hypeman-agent" "$root/usr/bin/hypeman" "$root/usr/lib/hypeman/hypeman-exec")
+options=()
+# Libraries of Swift that lie beside the programs are of no package.
+if [ -d "$bin/lib" ]; then
+  programs=("$root"/usr/lib/hypeman/{hypeman-agent,hypeman,hypeman-exec})
+  options=("-l$root/usr/lib/hypeman" --ignore-missing-info)
+fi
+depends=$(cd "$work/source" && dpkg-shlibdeps -O "${options[@]}" "${programs[@]}" 2>"$work/shlibdeps.log" | sed -n 's/^shlibs:Depends=//p')
 [ -n "$depends" ] || { cat "$work/shlibdeps.log" >&2; exit 1; }
 case $architecture in
   amd64) qemu=qemu-system-x86 ;;

@@ -21,7 +21,14 @@ put() {
 }
 
 install -d "$root/bin" "$destination$libexec"
-install -m 755 "$bin/hypeman-agent" "$bin/hypeman" "$root/bin/"
+if [ -d "$bin/lib" ]; then
+  # Where Swift is not linked in, programs find it beside themselves (scripts/debug-package.sh).
+  install -m 755 "$bin/hypeman-agent" "$bin/hypeman" "$destination$libexec/"
+  install -m 644 "$bin"/lib/* "$destination$libexec/"
+  ln -sf "$libexec/hypeman-agent" "$libexec/hypeman" "$root/bin/"
+else
+  install -m 755 "$bin/hypeman-agent" "$bin/hypeman" "$root/bin/"
+fi
 install -m 755 "$bin/hypeman-exec" "$destination$libexec/"
 install -m 644 "$bin/guest/vmlinux" "$bin/guest/initrd" "$destination$libexec/"
 

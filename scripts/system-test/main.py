@@ -3,8 +3,8 @@
   main.py [CHECK…]   runs all checks, or those whose file names contain a word
 
 Environment:
-  SYSTEM_TEST_DEADLINE  seconds for all of it after the disks are made (default 900)
-  PACKAGES              .deb files that are brought in, separated by spaces
+  SYSTEM_TEST_DEADLINE  seconds for all of it after the disks are made (default 1500)
+  PACKAGES              .deb files that are brought in and installed, separated by spaces
   CLOUD_HYPERVISOR      a binary that is brought in for the checks of that hypervisor, or several, separated by colons
 """
 
@@ -21,7 +21,7 @@ from settings import CACHE, Failure
 def main():
     # An ordinary end, so that what was started is ended as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    deadline = int(os.environ.get("SYSTEM_TEST_DEADLINE", "900"))
+    deadline = int(os.environ.get("SYSTEM_TEST_DEADLINE", "1500"))
     try:
         disk.build()
         payload.build(sys.argv[1:])
