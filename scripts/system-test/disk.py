@@ -26,7 +26,7 @@ PACKAGES = [
     # what a debug build and its test bundle load
     "libisal2", "libsqlite3-0", "libstdc++6", "libzstd1", "zlib1g",
     # what tests and checks use
-    "busybox-static", "ca-certificates", "curl", "erofs-utils", "jq", "python3",
+    "busybox-static", "ca-certificates", "curl", "erofs-utils", "jq", "python3", "python3-jeepney",
 ]
 
 FILES = {
