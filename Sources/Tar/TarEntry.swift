@@ -51,8 +51,12 @@ public struct TarEntry: Sendable {
 
     /// A name for an error message: bounded, and free of control characters.
     public static func printable(_ name: [UInt8]) -> String {
-        let text = String(decoding: name.prefix(200), as: UTF8.self)
-        return "'" + text.map { $0.isASCII && ($0.asciiValue ?? 0) < 32 ? "?" : String($0) }.joined() + "'"
-            + (name.count > 200 ? "…" : "")
+        var text = "'"
+        for scalar in String(decoding: name.prefix(200), as: UTF8.self).unicodeScalars {
+            // C0, DEL and C1: a terminal would obey them.
+            let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
+            text.unicodeScalars.append(isControl ? "?" : scalar)
+        }
+        return text + (name.count > 200 ? "'…" : "'")
     }
 }

@@ -149,6 +149,17 @@ import Testing
         }
     }
 
+    @Test func aTerminalThatShowsAMessageObeysNothing() async throws {
+        let name = "a\u{1B}[2J\u{9B}2J\u{7F}\n/../b"
+        try await Self.attack([Archives.file(name, "x")]) { result, _ in
+            guard case .failure(let failure as TreeFailure) = result else {
+                Issue.record("\(result)")
+                return
+            }
+            #expect(failure.message.contains("a?[2J?2J??/../b"), "\(failure.message)")
+        }
+    }
+
     @Test func onlyWhatWasAskedForComesIn() async throws {
         try await Scratch.with { scratch in
             var options = TreeExtractor.Options()

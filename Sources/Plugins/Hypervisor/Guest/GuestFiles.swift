@@ -6,6 +6,9 @@ import Synchronization
 
 /// A guest's answer to a request for files: pieces of an archive, and how it ended.
 final class GuestFilesAnswer: Sendable {
+    /// A guest's words go to a person: some of them will do.
+    private static let maximumWarnings = 20
+
     private let isOver = Mutex(false)
     private let stream: GuestStream
     private let frames: GuestFrames
@@ -50,7 +53,7 @@ final class GuestFilesAnswer: Sendable {
     }
 
     private func decode(_ frame: GuestFrame) throws -> GuestFilesResult {
-        let result: GuestFilesResult
+        var result: GuestFilesResult
         do {
             result = try GuestJSON.decode(GuestFilesResult.self, from: frame.payload)
         } catch {
@@ -58,6 +61,7 @@ final class GuestFilesAnswer: Sendable {
             throw AgentError(.unavailable, "the guest does not keep to the protocol", cause: error)
         }
         if let failure = result.failure { throw failure.error }
+        result.warnings = result.warnings?.prefix(Self.maximumWarnings).map(GuestText.bounded)
         return result
     }
 
