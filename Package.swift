@@ -403,7 +403,7 @@ let package = Package(
         .testTarget(
             name: "AgentDBusTests",
             dependencies: [
-                "AgentDBus", "AgentCore", "AgentTestSupport", "DBus", "GuestProtocol",
+                "AgentDBus", "AgentCore", "AgentTestSupport", "DBus", "GuestProtocol", "Tar",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Subprocess", package: "swift-subprocess"),

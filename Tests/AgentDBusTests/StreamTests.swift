@@ -5,6 +5,7 @@ import Foundation
 import Glibc
 import GuestProtocol
 import SystemPackage
+import Tar
 import Testing
 
 @testable import AgentDBus
@@ -64,6 +65,41 @@ import Testing
             try await command.stdin.close()
             #expect(try await received.value == data)
             #expect(try await world.call("Process", "Wait", at: command.process).first == .int32(0))
+        }
+    }
+
+    @Test func archivesGoInAndComeOut() async throws {
+        try await BusWorld.with { world async throws in
+            let instance = try await world.makeInstance("web")
+            let contents = [UInt8](repeating: 7, count: 3 << 20)
+            let archive = TarMember.file("f", contents) + TarMember.end
+            try await Scratch.with { scratch in
+                let path = scratch.appending("in.tar")
+                try Data(archive).write(to: URL(filePath: path.string))
+                let file = try SystemPackage.FileDescriptor.open(path, .readOnly)
+                let held = UnixDescriptor(owning: file.rawValue)
+                try await world.call(
+                    "Instance",
+                    "CopyTo",
+                    at: instance,
+                    .descriptor(held),
+                    .string("/tmp"),
+                    .properties([("KeepOwners", .boolean(true))]),
+                    .uint64(1)
+                )
+            }
+            let reply = try await world.call("Instance", "CopyFrom", at: instance, .string("/tmp/f"), .properties([]))
+            let copied = try await CallerEnd(reply[0]).readToEnd()
+            #expect(copied.range(of: Data(contents)) != nil)
+            #expect(copied.suffix(1024) == Data(repeating: 0, count: 1024), "it is whole")
+            let missing = await #expect(throws: DBusError.self) {
+                try await world.call("Instance", "CopyFrom", at: instance, .string("/none"), .properties([]))
+            }
+            #expect(kind(of: missing) == .notFound)
+            let relative = await #expect(throws: DBusError.self) {
+                try await world.call("Instance", "CopyFrom", at: instance, .string("none"), .properties([]))
+            }
+            #expect(kind(of: relative) == .invalidArgument)
         }
     }
 

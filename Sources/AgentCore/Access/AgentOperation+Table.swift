@@ -153,7 +153,15 @@ extension AgentOperation {
                 Self.opening
             )
         case .getPathStatus: .init("GET /instances/{id}/stat", nil, .instance(.read), errors: Self.opening)
-        case .copyFiles: .init("GET /instances/{id}/cp", "cp", .instance(.write), errors: Self.opening)
+        case .copyFiles:
+            .init(
+                "GET /instances/{id}/cp",
+                "cp",
+                .instance(.write),
+                ["Instance.CopyTo", "Instance.CopyFrom"],
+                .instanceExec,
+                Self.opening.union([.storageFull])
+            )
 
         // Snapshots
         case .listSnapshots:

@@ -12,7 +12,7 @@ struct InstanceMethods: Sendable {
     let operations: OperationRegistry
     let streams: CallerStreams
 
-    var members: [Interface.Member] { lifecycle + copies + volumeMembers + others + opening }
+    var members: [Interface.Member] { lifecycle + copies + volumeMembers + others + opening + files }
 
     var reference: String { id.rawValue }
 
@@ -62,7 +62,7 @@ struct InstanceMethods: Sendable {
         }
     }
 
-    private func begin(
+    func begin(
         _ kind: String,
         _ call: Call,
         _ flags: UInt64,

@@ -36,17 +36,8 @@ struct VolumeArchives: ArchiveDestination {
 
 /// Takes an archive from a caller's descriptor into a file of the agent's, through no more memory than a buffer.
 struct ArchiveIntake: Sendable {
-    /// What an archive comes from.
-    enum Source: Sendable {
-        /// Of this size; read at its own offsets, on threads that may block.
-        case file(UnixDescriptor, size: Int)
-        /// A pipe or a socket.
-        case stream(NIOAsyncChannel<ByteBuffer, ByteBuffer>)
-    }
-
     /// Bytes that are received before it is asked whether there is room for more.
     private static let roomStep = 8 << 20
-    private static let chunk = 1 << 20
 
     let destination: any ArchiveDestination
     let threads: NIOThreadPool
@@ -54,32 +45,17 @@ struct ArchiveIntake: Sendable {
 
     /// Looks at what a caller has passed.
     ///
-    /// - Throws: `invalidArgument` for anything but a file, a pipe or a socket; `storageFull`, `quotaExceeded`.
-    func source(_ descriptor: UnixDescriptor) async throws -> Source {
-        guard let number = descriptor.take() else { throw AgentError(.invalidArgument, "the descriptor was closed") }
-        let held = UnixDescriptor(owning: number)
-        var status = stat()
-        guard fstat(number, &status) == 0 else {
-            throw AgentError(
-                .invalidArgument,
-                "the descriptor cannot be looked at: \(String(cString: strerror(errno)))"
-            )
+    /// - Throws: As ``DescriptorSource/init(_:)``; `storageFull`, `quotaExceeded`.
+    func source(_ descriptor: UnixDescriptor) async throws -> DescriptorSource {
+        let source = try await DescriptorSource(descriptor)
+        if case .file(_, let size) = source {
+            try await destination.requireRoom(for: ByteSize(bytes: size), after: ByteSize(bytes: 0))
         }
-        switch status.st_mode & S_IFMT {
-        case S_IFREG:
-            let size = ByteSize(bytes: Int(status.st_size))
-            try await destination.requireRoom(for: size, after: ByteSize(bytes: 0))
-            return .file(held, size: Int(status.st_size))
-        case S_IFIFO, S_IFSOCK:
-            guard let number = held.take() else { throw AgentError(.internal, "the descriptor is gone") }
-            return .stream(try await Pipes.reading(number))
-        default:
-            throw AgentError(.invalidArgument, "an archive is a file, a pipe or a socket, which the descriptor is not")
-        }
+        return source
     }
 
     /// Copies it; the file is gone again if that fails.
-    func receive(_ source: Source) async throws -> FilePath {
+    func receive(_ source: DescriptorSource) async throws -> FilePath {
         let path = try await destination.newArchiveFile()
         do {
             let file = try await threads.runIfActive {
@@ -91,10 +67,7 @@ struct ArchiveIntake: Sendable {
                 )
             }
             do {
-                switch source {
-                case .file(let descriptor, let size): try await copy(descriptor, size, to: file)
-                case .stream(let channel): try await copy(channel, to: file)
-                }
+                try await copy(source, to: file)
             } catch {
                 try await threads.runIfActive { try file.close() }
                 throw error
@@ -107,42 +80,22 @@ struct ArchiveIntake: Sendable {
         }
     }
 
-    private func copy(_ descriptor: UnixDescriptor, _ size: Int, to file: SystemPackage.FileDescriptor) async throws {
-        guard let number = descriptor.take() else { throw AgentError(.internal, "the descriptor is gone") }
-        let held = UnixDescriptor(owning: number)
-        defer { withExtendedLifetime(held) {} }
-        let source = SystemPackage.FileDescriptor(rawValue: number)
-        var offset: Int64 = 0
-        // Not beyond what there was room for, however it grows meanwhile.
-        while offset < Int64(size) {
-            let (start, length) = (offset, min(Self.chunk, size - Int(offset)))
-            let bytes = try await threads.runIfActive {
-                try [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
-                    count = try source.read(fromAbsoluteOffset: start, into: UnsafeMutableRawBufferPointer(buffer))
-                }
-            }
-            guard !bytes.isEmpty else { break }
+    private func copy(_ source: DescriptorSource, to file: SystemPackage.FileDescriptor) async throws {
+        guard case .stream = source else {
+            // There was room for all of it.
+            return try await source.forEach(on: threads) { try await write($0, to: file) }
+        }
+        var (asked, unasked) = (0, 0)
+        func ask() async throws {
+            try await destination.requireRoom(for: ByteSize(bytes: unasked), after: ByteSize(bytes: asked))
+            (asked, unasked) = (asked + unasked, 0)
+        }
+        try await source.forEach(on: threads) { bytes in
+            unasked += bytes.count
+            if unasked >= Self.roomStep { try await ask() }
             try await write(bytes, to: file)
-            offset += Int64(bytes.count)
         }
-    }
-
-    private func copy(_ channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>, to file: SystemPackage.FileDescriptor)
-        async throws
-    {
-        try await channel.executeThenClose { inbound, _ in
-            var (asked, unasked) = (0, 0)
-            func ask() async throws {
-                try await destination.requireRoom(for: ByteSize(bytes: unasked), after: ByteSize(bytes: asked))
-                (asked, unasked) = (asked + unasked, 0)
-            }
-            for try await buffer in inbound {
-                unasked += buffer.readableBytes
-                if unasked >= Self.roomStep { try await ask() }
-                try await write(Array(buffer.readableBytesView), to: file)
-            }
-            if unasked > 0 { try await ask() }
-        }
+        if unasked > 0 { try await ask() }
     }
 
     private func write(_ bytes: [UInt8], to file: SystemPackage.FileDescriptor) async throws {

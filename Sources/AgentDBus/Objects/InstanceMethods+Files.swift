@@ -1,0 +1,61 @@
+import AgentCore
+import DBus
+import GuestProtocol
+import NIOPosix
+
+/// Files in and out, as tar archives through descriptors.
+extension InstanceMethods {
+    /// For an instance that is still starting.
+    private static let patience = Duration.seconds(10)
+
+    var files: [Interface.Member] {
+        [
+            .method("CopyTo", ["archive", "path", "options", "flags"], returns: ["operation"]) {
+                (call: Call, archive: UnixDescriptor, path: String, options: [String: Variant], flags: UInt64) in
+                try await answering {
+                    var options = Options(options)
+                    let request = GuestWriteRequest(path: path, keepsOwners: try options.take("KeepOwners") ?? false)
+                    try options.finish()
+                    let source = try await DescriptorSource(archive)
+                    return try await begin("copy-to", call, flags) { instances, reference in
+                        let input = try await instances.copyTo(reference, request, patience: Self.patience)
+                        do {
+                            try await source.forEach(on: .singleton) { try await input.write($0) }
+                            _ = try await input.finish()
+                        } catch {
+                            // Not in this task: it may be cancelled, and the guest must hear of it all the same.
+                            await Task { await input.cancel() }.value
+                            throw error
+                        }
+                    }
+                }
+            },
+            .method("CopyFrom", ["path", "options"], returns: ["archive"]) {
+                (call: Call, path: String, options: [String: Variant]) in
+                try await answering {
+                    var options = Options(options)
+                    let request = GuestReadRequest(
+                        path: path,
+                        followsLink: try options.take("FollowLinks") ?? false,
+                        name: try options.take("Name")
+                    )
+                    try options.finish()
+                    let archive = try await instances.copyFrom(reference, request, patience: Self.patience)
+                    return try await streams.openOutput(call, Self.pieces(of: archive))
+                }
+            },
+        ]
+    }
+
+    /// The archive's bytes; its end comes only after all of them.
+    private static func pieces(
+        of archive: AsyncThrowingStream<GuestArchiveEvent, any Error>
+    ) -> AsyncThrowingStream<[UInt8], any Error> {
+        AsyncThrowingStream {
+            // Its iterators share one place in the stream.
+            var iterator = archive.makeAsyncIterator()
+            guard case .bytes(let bytes)? = try await iterator.next() else { return nil }
+            return bytes
+        }
+    }
+}
