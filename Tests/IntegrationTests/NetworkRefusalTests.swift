@@ -148,12 +148,18 @@ import Testing
                 #expect(
                     try await agent.expect("exec", "--wait-for-agent", "1m", "alone", "ls", "/sys/class/net") == "lo"
                 )
-                // Both are free again.
+                // Its port and the only address are free again.
+                let address = try await Self.address(of: "one", agent)
                 try await agent.expect("rm", "-f", "one")
                 try await agent.expect(run("two", "-p", "8081:80") + program)
-                #expect(try await agent.expect("inspect", "two").contains("10.100.0.2"))
+                #expect(try await Self.address(of: "two", agent) == address)
             }
         }
+    }
+
+    private static func address(of name: String, _ agent: PrivateAgent) async throws -> String {
+        let text = try await agent.expect("inspect", name)
+        return String(text[try #require(text.firstMatch(of: try Regex(#"10\.100\.0\.\d+"#))?.range)])
     }
 
     /// Runs `body` while a program of the host listens on a port.
