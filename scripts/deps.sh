@@ -8,6 +8,8 @@ packages=(
   libdbus-1-dev libext2fs-dev libisal-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
   # guest kernel and initrd
   binutils lz4 python3 zstd
+  # the package
+  dpkg-dev
   # to run instances
   dnsmasq-base e2fsprogs iproute2 iptables nftables qemu-system-x86
   # images for the demo and the tests, and what checks them

@@ -5,6 +5,7 @@ import os
 import re
 import selectors
 import signal
+import socket
 import subprocess
 import time
 
@@ -18,6 +19,12 @@ PROCESSOR = "EPYC,-3dnowprefetch,-fxsr-opt,-misalignsse,-nrip-save,-osvw,-rdseed
 # A kernel that never stops complaining ends the run before it fills the disk.
 LARGEST_LOG = 64 << 20
 LONGEST_LINE = 1000
+
+# For the host's kernel. Its processors' TSCs are one counter of QEMU's, which a kernel that compares them while QEMU's threads
+# wait for one another takes for two. It falls back to the HPET then, each look at which is an exit that takes QEMU's big lock:
+# a busy host and its guests' timers end in nothing but timer interrupts, for ever. And nobody attacks this host by
+# speculation.
+SPEED = "tsc=reliable mitigations=off"
 
 # The last line of a report. Without it the run failed, whatever came before.
 END = re.compile(r"^##end passed=(\d+) failed=(\d+) skipped=(\d+)$")
@@ -34,12 +41,13 @@ def command():
         "qemu-system-x86_64", "-name", "hypeman-system-test", "-nodefaults", "-no-user-config", "-display", "none",
         "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-smp", str(PROCESSORS), "-m", MEMORY,
         "-kernel", CACHE / "vmlinuz", "-initrd", CACHE / "initrd",
-        "-append", "root=/dev/vda rw console=ttyS0 panic=10 systemd.show_status=false",
+        "-append", f"root=/dev/vda rw console=ttyS0 panic=10 systemd.show_status=false {SPEED}",
         # What the host writes is for this run alone; a reboot inside keeps it.
         *disk("root.ext4", "root", "snapshot=on,cache=unsafe,discard=unmap"),
         *disk("payload.ext4", "payload", "readonly=on"),
         "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
         "-chardev", f"file,id=console,path={console_log()}", "-serial", "chardev:console",
+        "-chardev", f"socket,id=monitor,path={monitor()},server=on,wait=off", "-mon", "chardev=monitor,mode=readline",
         "-chardev", "stdio,id=report,signal=off", "-device", "virtio-serial-pci",
         "-device", f"virtserialport,chardev=report,name={REPORT_PORT}",
     ]
@@ -47,6 +55,25 @@ def command():
 
 def console_log():
     return CACHE / "console.log"
+
+
+def monitor():
+    return CACHE / "monitor"
+
+
+def registers():
+    """Where the host's processors are, for a failure; nothing if QEMU does not answer."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(monitor()))
+        connection.sendall(b"info registers -a\n")
+        answer = b""
+        with contextlib.suppress(TimeoutError):
+            while len(answer) < 1 << 16 and (data := connection.recv(1 << 12)):
+                answer += data
+        wanted = re.compile(r"^(CPU#|RIP|CR0|EFER)")
+        print("\n==> the host's processors")
+        print("\n".join(line for line in answer.decode(errors="replace").splitlines() if wanted.match(line)), flush=True)
 
 
 def run(deadline):
@@ -65,6 +92,9 @@ def run(deadline):
         )
         try:
             return follow(machine, time.monotonic() + deadline, deadline)
+        except Failure:
+            registers()
+            raise
         finally:
             with contextlib.suppress(ProcessLookupError):
                 machine.send_signal(signal.SIGKILL)
