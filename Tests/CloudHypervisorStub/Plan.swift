@@ -36,6 +36,8 @@ public struct Plan: Codable, Sendable {
     public var version = "v52.0.0"
     /// A line for each request.
     public var log: String
+    /// The document that requests are held against; nil is that of the sources.
+    public var specification: String?
     public var start = Start.listens
     public var guest = Guest.waits
     public var faults: [Fault] = []

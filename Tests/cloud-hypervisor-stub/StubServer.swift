@@ -22,7 +22,7 @@ final class StubServer: @unchecked Sendable {  // Touched on the event loop only
         self.plan = plan
         self.loop = loop
         faults = plan.faults
-        specification = try Specification()
+        specification = try Specification(path: plan.specification ?? Specification.path)
         let descriptor = open(plan.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         log = FileHandle(fileDescriptor: descriptor)
         // As Cloud Hypervisor opens it: from the start, and not to append.

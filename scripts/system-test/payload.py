@@ -12,7 +12,7 @@ import pathlib
 import re
 import shutil
 
-from settings import CACHE, CHECKS, GUEST, PAYLOAD_LABEL, PRODUCTS, Failure, phase, run
+from settings import CACHE, CHECKS, GUEST, PAYLOAD_LABEL, PRODUCTS, SPECIFICATION, Failure, phase, run
 
 PROGRAMS = ["hypeman-agent", "hypeman", "network-driver", "cloud-hypervisor-stub", "hypeman-agentPackageTests.xctest"]
 
@@ -48,6 +48,7 @@ def fill(tree):
     # The programs look for libraries beside themselves as well ($ORIGIN); Debian's own come from its packages.
     for library in runtime_libraries():
         add(library, programs / library.name)
+    add(SPECIFICATION, programs / SPECIFICATION.name)
     for name in ("kernel/vmlinux", "initrd"):
         add(GUEST / name, tree / "guest" / name, "run: make guest")
     shutil.copytree(CHECKS, tree / "checks")

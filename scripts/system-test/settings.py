@@ -12,6 +12,8 @@ CACHE = ROOT / ".build/system"
 PRODUCTS = ROOT / ".build/debug"
 GUEST = ROOT / ".build/guest"
 CHECKS = ROOT / "Tests/System"
+# What the stub of Cloud Hypervisor holds requests against.
+SPECIFICATION = ROOT / "Tests/CloudHypervisorStub/Specification/cloud-hypervisor.yaml"
 
 # The label that the host mounts what is brought in by.
 PAYLOAD_LABEL = "payload"

@@ -95,8 +95,10 @@ struct SystemdSupervisorTests {
 
     private func output(of script: String) async throws -> String {
         let specification = try Self.specification(script)
-        let process = try await Self.makeSupervisor().start(specification)
+        let supervisor = try Self.makeSupervisor()
+        let process = try await supervisor.start(specification)
         _ = try await withDeadline(.seconds(60), "no exit") { try await process.waitForExit() }
+        await supervisor.close()
         return try String(contentsOfFile: specification.outputFile.string, encoding: .utf8)
     }
 
@@ -135,9 +137,11 @@ struct SystemdSupervisorTests {
     }
 
     @Test func whatNeedsTooMuchMemoryEndsForThat() async throws {
-        let process = try await Self.makeSupervisor().start(
+        let supervisor = try Self.makeSupervisor()
+        let process = try await supervisor.start(
             Self.specification("tail /dev/zero", limits: ProcessLimits(memory: .mebibytes(64), processors: 1))
         )
         #expect(try await withDeadline(.seconds(120), "no end") { try await process.waitForExit() } == .outOfMemory)
+        await supervisor.close()
     }
 }

@@ -84,13 +84,14 @@ struct UnitHypervisorTests {
         let place = FilePath("/dev/shm/hypeman-test-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(atPath: place.string, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: place.string) }
+        let stub = BuiltProgram.path("cloud-hypervisor-stub")
+        var contents = Plan(log: "/dev/null")
+        // The sources are not there.
+        contents.specification = stub.removingLastComponent().appending("cloud-hypervisor.yaml").string
         let plan = place.appending("plan.json").string
-        try JSONEncoder().encode(Plan(log: "/dev/null")).write(to: URL(filePath: plan))
+        try JSONEncoder().encode(contents).write(to: URL(filePath: plan))
         let executable = place.appending("cloud-hypervisor")
-        try FileManager.default.createSymbolicLink(
-            atPath: executable.string,
-            withDestinationPath: BuiltProgram.path("cloud-hypervisor-stub").string
-        )
+        try FileManager.default.createSymbolicLink(atPath: executable.string, withDestinationPath: stub.string)
         #expect(chmod(place.string, 0o755) == 0 && chmod(plan, 0o644) == 0)
         @Sendable func makeDriver(_ supervisor: SystemdSupervisor) -> CloudHypervisorDriver {
             let configuration = CloudHypervisorConfiguration(

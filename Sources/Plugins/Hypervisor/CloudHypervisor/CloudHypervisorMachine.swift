@@ -226,7 +226,7 @@ final class CloudHypervisorMachine: VirtualMachine {
         guard error.kind == .unavailable, error.code != "vmm_protocol" else { return error }
         // The connection goes a moment before the process does.
         let process = process
-        let exit = try? await withDeadline(.seconds(2), "", { try await process.waitForExit() })
+        let exit = try? await withDeadline(Deadlines.end, "", { try await process.waitForExit() })
         return exit == nil ? error : exited(error)
     }
 

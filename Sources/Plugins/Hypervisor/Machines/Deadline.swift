@@ -23,3 +23,9 @@ func withDeadline<Value: Sendable>(
         return value
     }
 }
+
+/// How long things take at most that are under way already.
+enum Deadlines {
+    /// From the loss of a VMM's connection to word of the end of its process: under systemd, of its whole unit.
+    static let end = Duration.seconds(5)
+}

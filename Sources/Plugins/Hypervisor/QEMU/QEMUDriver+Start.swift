@@ -75,7 +75,7 @@ extension QEMUDriver {
                 try await self.bringUp(machine, session: session, from: directory, information, process, files)
             }
         } catch {
-            let cause = await undo(process, of: machine.instance, files)
+            let cause = await undo(process, of: machine.instance, files, after: error)
             if error is CancellationError || Task.isCancelled {
                 throw AgentError(.cancelled, "the start of instance \(machine.instance) was cancelled")
             }
@@ -190,12 +190,15 @@ extension QEMUDriver {
     private func undo(
         _ process: any SupervisedProcess,
         of instance: InstanceID,
-        _ files: QEMUFiles
+        _ files: QEMUFiles,
+        after error: any Error
     ) async -> String? {
         let logger = logger
+        let hasLostIt = (error as? AgentError)?.code == "vmm_connection_lost"
         // A task of its own: this must happen though the caller's is cancelled.
         return await Task {
-            let own = try? await withDeadline(.milliseconds(100), "") { try await process.waitForExit() }
+            let patience = hasLostIt ? Deadlines.end : .milliseconds(100)
+            let own = try? await withDeadline(patience, "") { try await process.waitForExit() }
             do {
                 try await self.end(process, of: instance)
                 return try await NIOThreadPool.singleton.runIfActive {

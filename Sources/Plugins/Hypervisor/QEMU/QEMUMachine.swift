@@ -163,7 +163,7 @@ final class QEMUMachine: VirtualMachine {
         guard error.kind == .unavailable else { return error }
         // The connection goes a moment before the process does.
         let process = process
-        let exit = try? await withDeadline(.seconds(2), "", { try await process.waitForExit() })
+        let exit = try? await withDeadline(Deadlines.end, "", { try await process.waitForExit() })
         return exit == nil ? error : exited(error)
     }
 
