@@ -139,14 +139,15 @@ import Testing
         try await TestServer.with { server async throws in
             server.instances.add("plain")
             Self.add(server, state: .stopped)
-            try await Self.refuses(server, "plain", saying: "hypeman logs -f plain")
-            try await Self.refuses(server, "a", saying: "hypeman start a")
+            try await Self.refuses(server, ["plain"], saying: "hypeman logs -f plain")
+            try await Self.refuses(server, ["a"], saying: "--no-stdin")
+            try await Self.refuses(server, ["--no-stdin", "a"], saying: "hypeman start a")
         }
     }
 
     /// Without a terminal: the kernel throws away what a session's leader wrote last and nobody has read yet when it ends.
-    private static func refuses(_ server: TestServer, _ instance: String, saying words: String) async throws {
-        let command = ["HYPEMAN_SOCKET=\(server.socket)", try program("hypeman").string, "attach", instance]
+    private static func refuses(_ server: TestServer, _ arguments: [String], saying words: String) async throws {
+        let command = ["HYPEMAN_SOCKET=\(server.socket)", try program("hypeman").string, "attach"] + arguments
         let failure = await #expect(throws: ToolFailure.self) { try await tool("env", command) }
         #expect(failure?.description.contains("exited(125)") == true && failure?.description.contains(words) == true)
     }
