@@ -319,6 +319,9 @@ import Testing
             #expect(try await Self.settles(web.id, world))
             #expect(try world.instances.get("web").specification.volumes.isEmpty)
             #expect(Self.serials(web, world).isEmpty && world.host.volumes(of: web.id).isEmpty)
+            // The volume is given back after the instance has settled.
+            let deadline = ContinuousClock.now + Patience.of(.seconds(10))
+            while try Self.users("data", world) != [], ContinuousClock.now < deadline { await Task.yield() }
             #expect(try Self.users("data", world) == [])
         }
     }
