@@ -5,9 +5,6 @@ import NIOPosix
 
 /// Files in and out, as tar archives through descriptors.
 extension InstanceMethods {
-    /// For an instance that is still starting.
-    private static let patience = Duration.seconds(10)
-
     var files: [Interface.Member] {
         [
             .method("CopyTo", ["archive", "path", "options", "flags"], returns: ["operation"]) {
@@ -18,7 +15,7 @@ extension InstanceMethods {
                     try options.finish()
                     let source = try await DescriptorSource(archive)
                     return try await begin("copy-to", call, flags) { instances, reference in
-                        let input = try await instances.copyTo(reference, request, patience: Self.patience)
+                        let input = try await instances.copyTo(reference, request, patience: StartPatience.standard)
                         do {
                             try await source.forEach(on: .singleton) { try await input.write($0) }
                             _ = try await input.finish()
@@ -40,7 +37,7 @@ extension InstanceMethods {
                         name: try options.take("Name")
                     )
                     try options.finish()
-                    let archive = try await instances.copyFrom(reference, request, patience: Self.patience)
+                    let archive = try await instances.copyFrom(reference, request, patience: StartPatience.standard)
                     return try await streams.openOutput(call, Self.pieces(of: archive))
                 }
             },

@@ -73,14 +73,7 @@ extension InstanceMethods {
         let follow = try options.take("Follow") ?? false
         let name = try options.take("Source") ?? LogSource.app.rawValue
         try options.finish()
-        guard let source = LogSource(rawValue: name) else {
-            let known = LogSource.allCases.map(\.rawValue).joined(separator: ", ")
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_field",
-                "Source '\(name.prefix(50))' is not one of \(known)"
-            )
-        }
+        let source = try LogSource(word: name, of: "Source", code: "invalid_field")
         let lines = try await instances.logs(reference, source: source, tail: tail, follow: follow)
         // The first line of one that is followed may be long in coming.
         return try await streams.openOutput(call, Self.text(of: lines), looksAhead: !follow)

@@ -34,22 +34,12 @@ struct SnapshotMethods: Sendable {
 
     private func restore(_ call: Call, _ target: String, _ flags: CallFlags) async throws -> ObjectPath {
         let snapshot = try instances.snapshot(id.rawValue)
-        var state: InstanceState?
-        if !target.isEmpty {
-            state = try InstanceState(text: target)
-            guard [.running, .standby, .stopped].contains(state) else {
-                throw AgentError(
-                    .invalidArgument,
-                    code: "invalid_target_state",
-                    "target_state '\(target)' is not Running, Standby or Stopped"
-                )
-            }
-        }
+        let state = target.isEmpty ? nil : try InstanceState(target: target, of: "target_state")
         let path = try await operations.begin(
             "restore-snapshot",
             for: call,
             on: .instance(snapshot.instance)
-        ) { [state] _ in
+        ) { _ in
             _ = try await instances.restoreSnapshot(snapshot.instance.rawValue, snapshot.id.rawValue, to: state)
         }
         if flags.waits { try await operations.wait(path) }

@@ -54,10 +54,8 @@ struct Options {
         try number(name, atMost: 3_155_760_000_000_000).map { .microseconds($0) }
     }
 
-    /// Takes how long an instance that is still starting is waited for, at most five minutes.
-    mutating func patience() throws(AgentError) -> Duration {
-        min(try duration("PatienceUSec") ?? .seconds(10), .seconds(300))
-    }
+    /// Takes how long an instance that is still starting is waited for.
+    mutating func patience() throws(AgentError) -> Duration { StartPatience.bounded(try duration("PatienceUSec")) }
 
     /// Refuses what was not taken.
     ///

@@ -14,13 +14,7 @@ extension CreateInstanceRequest {
         memory = try options.number("Memory").map { ByteSize(bytes: $0) }
         overlaySize = try options.number("OverlaySize").map { ByteSize(bytes: $0) }
         environment = try options.take("Environment") ?? [:]
-        if let name = environment.keys.first(where: { $0.isEmpty || $0.contains("=") }) {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_env",
-                "'\(name.prefix(100))' is not the name of an environment variable"
-            )
-        }
+        try EnvironmentNames.check(environment)
         entrypoint = try options.take("Entrypoint")
         command = try options.take("Command")
         workingDirectory = try options.take("WorkingDirectory")
@@ -73,14 +67,7 @@ extension ForkInstanceRequest {
         self.init(name: try InstanceName(name))
         var options = Options(given)
         target = try options.take("TargetState", String.self).map { text throws(AgentError) in
-            try InstanceState(text: text)
-        }
-        if let target, ![.running, .standby, .stopped].contains(target) {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_target_state",
-                "TargetState '\(target.rawValue)' is not Running, Standby or Stopped"
-            )
+            try InstanceState(target: text, of: "TargetState")
         }
         if !ofSnapshot { fromRunning = try options.take("FromRunning") ?? false }
         publishedPorts = try (options.take("Ports", [PortValue].self) ?? []).map { port throws(AgentError) in
@@ -98,16 +85,11 @@ extension RestartPolicy {
         let attempts = try options.take("RestartMaximumAttempts", UInt32.self)
         let stable = try options.duration("RestartStableAfterUSec")
         guard words != nil || backoff != nil || attempts != nil || stable != nil else { return nil }
-        guard let mode = words.map({ Mode(rawValue: $0) }) ?? .never else {
-            let known = Mode.allCases.map(\.rawValue).joined(separator: ", ")
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_restart_policy",
-                "RestartPolicy '\((words ?? "").prefix(50))' is not one of \(known)"
-            )
+        let mode = try words.map { word throws(AgentError) in
+            try Mode(word: word, of: "RestartPolicy", code: "invalid_restart_policy")
         }
         self.init(
-            mode: mode,
+            mode: mode ?? .never,
             backoff: backoff ?? Self.defaultBackoff,
             maximumAttempts: attempts.flatMap { $0 == 0 ? nil : Int($0) },
             stableAfter: stable ?? Self.defaultStableAfter
@@ -126,17 +108,18 @@ extension InstanceFilter {
 }
 
 extension InstanceState {
-    /// - Throws: `invalidArgument` `invalid_state_name`.
-    init(text: String) throws(AgentError) {
-        guard let state = InstanceState(rawValue: text) else {
-            let known = Self.allCases.map(\.rawValue).joined(separator: ", ")
+    /// The state that something new or brought back is to be in.
+    ///
+    /// - Throws: `invalidArgument` `invalid_state_name`, or `invalid_target_state` for one that nothing can be put in.
+    init(target text: String, of field: String) throws(AgentError) {
+        try self.init(text: text)
+        guard [.running, .standby, .stopped].contains(self) else {
             throw AgentError(
                 .invalidArgument,
-                code: "invalid_state_name",
-                "state '\(text.prefix(50))' is not one of \(known)"
+                code: "invalid_target_state",
+                "\(field) '\(text)' is not Running, Standby or Stopped"
             )
         }
-        self = state
     }
 }
 
@@ -172,13 +155,7 @@ struct ExecOptions {
     init(_ arguments: [String], _ given: [String: Variant], hasTerminal: Bool) throws(AgentError) {
         var options = Options(given)
         let environment = try options.take("Environment", [String: String].self) ?? [:]
-        if let name = environment.keys.first(where: { $0.isEmpty || $0.contains("=") }) {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_env",
-                "'\(name.prefix(100))' is not the name of an environment variable"
-            )
-        }
+        try EnvironmentNames.check(environment)
         var size: TerminalSize?
         if hasTerminal {
             size = TerminalSize(

@@ -23,15 +23,7 @@ extension CreateSnapshotRequest {
 extension Snapshot.Kind {
     /// - Throws: `invalidArgument` `invalid_kind`.
     init(text: String) throws(AgentError) {
-        guard let kind = Snapshot.Kind(rawValue: text) else {
-            let known = Self.allCases.map(\.rawValue).joined(separator: ", ")
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_kind",
-                "Kind '\(text.prefix(50))' is not one of \(known)"
-            )
-        }
-        self = kind
+        try self.init(word: text, of: "Kind", code: "invalid_kind")
     }
 }
 

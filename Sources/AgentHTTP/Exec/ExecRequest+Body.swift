@@ -6,13 +6,7 @@ extension ExecRequest {
     /// What a client asked for; a missing command is a shell, as existing clients expect.
     init(_ body: ExecBody) throws(AgentError) {
         let environment = body.env ?? [:]
-        if let name = environment.keys.first(where: { $0.isEmpty || $0.contains("=") }) {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_env",
-                "'\(name.prefix(100))' is not the name of an environment variable"
-            )
-        }
+        try EnvironmentNames.check(environment)
         self.init(
             program: GuestProgram(
                 arguments: body.command.isEmpty ? ["/bin/sh"] : body.command,

@@ -7,8 +7,6 @@ import ServiceLifecycle
 /// A WebSocket from its handshake to its end, whatever it is for.
 enum SocketSession {
     private static let firstFramePatience = Duration.seconds(30)
-    private static let defaultPatience = Duration.seconds(10)
-    private static let longestPatience = Duration.seconds(300)
 
     /// Runs `body` with the client's messages, which come at its pace, and closes the connection after it.
     ///
@@ -69,7 +67,7 @@ enum SocketSession {
 
     /// How long an instance that is still starting is waited for.
     static func patience(_ seconds: Int?) -> Duration {
-        seconds.map { min(.seconds($0), longestPatience) } ?? defaultPatience
+        StartPatience.bounded(seconds.map { .seconds($0) })
     }
 
     /// Reads frames until the client closes: pings are answered here, messages go to the session at its pace.

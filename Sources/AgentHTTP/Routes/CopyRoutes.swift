@@ -7,8 +7,6 @@ import HummingbirdCore
 /// told.
 struct CopyRoutes: Sendable {
     static let path = AgentOperation.copyFiles.row.http?.path ?? ""
-    /// For an instance that is still starting.
-    private static let patience = Duration.seconds(10)
 
     let instances: any InstanceOperations
 
@@ -20,7 +18,7 @@ struct CopyRoutes: Sendable {
                     throw AgentError(.invalidArgument, code: "missing_field", "query parameter 'path' is required")
                 }
                 let request = GuestPathRequest(path: path, followsLink: try call.query.boolean("follow_links"))
-                return try .json(try await instances.pathInfo(call.subject, request, patience: Self.patience))
+                return try .json(try await instances.pathInfo(call.subject, request, patience: StartPatience.standard))
             },
             Route(.copyFiles) { call in
                 try ExecRoute(instances: instances).checkState(call.subject)

@@ -84,15 +84,7 @@ struct InstanceRoutes: Sendable {
 
     private static func state(_ text: String?) throws(AgentError) -> InstanceState? {
         guard let text, !text.isEmpty else { return nil }
-        guard let state = InstanceState(rawValue: text) else {
-            let known = InstanceState.allCases.map(\.rawValue).joined(separator: ", ")
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_state_name",
-                "state '\(text.prefix(50))' is not one of \(known)"
-            )
-        }
-        return state
+        return try InstanceState(text: text)
     }
 
     private static func duration(_ text: String?, _ field: String) throws(AgentError) -> Duration? {

@@ -42,14 +42,7 @@ struct LogRoute: Sendable {
         }
         let follow = try call.query.boolean("follow")
         let name = call.query["source"].flatMap { $0.isEmpty ? nil : $0 } ?? LogSource.app.rawValue
-        guard let source = LogSource(rawValue: name) else {
-            let known = LogSource.allCases.map(\.rawValue).joined(separator: ", ")
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_query",
-                "source '\(name.prefix(50))' is not one of \(known)"
-            )
-        }
+        let source = try LogSource(word: name, of: "source", code: "invalid_query")
         let stream = try await instances.logs(
             call.subject,
             source: source,

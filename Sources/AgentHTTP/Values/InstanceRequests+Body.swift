@@ -12,13 +12,7 @@ extension CreateInstanceRequest {
         }
         vcpus = body.vcpus
         environment = body.env ?? [:]
-        if let name = environment.keys.first(where: { $0.isEmpty || $0.contains("=") }) {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_env",
-                "'\(name.prefix(100))' is not the name of an environment variable"
-            )
-        }
+        try EnvironmentNames.check(environment)
         entrypoint = body.entrypoint.flatMap { $0.isEmpty ? nil : $0 }
         // An empty list is what some clients send for "not given"; beside a new entrypoint it means no arguments.
         command = body.cmd.flatMap { $0.isEmpty && entrypoint == nil ? nil : $0 }

@@ -5,10 +5,8 @@ extension RestartPolicy {
     /// What a client asked for; what it left out is the default.
     init(_ body: RestartPolicyBody) throws(AgentError) {
         let words = body.policy ?? ""
-        guard let mode = words.isEmpty ? .never : Mode(rawValue: words) else {
-            let known = Mode.allCases.map(\.rawValue).joined(separator: ", ")
-            throw Self.invalid("policy '\(words.prefix(50))' is not one of \(known)")
-        }
+        let mode =
+            try words.isEmpty ? .never : Mode(word: words, of: "restart_policy: policy", code: "invalid_restart_policy")
         self.init(
             mode: mode,
             backoff: try Self.duration(body.backoff, "backoff") ?? Self.defaultBackoff,
