@@ -38,21 +38,12 @@ extension InstanceMethods {
                     )
                     try options.finish()
                     let archive = try await instances.copyFrom(reference, request, patience: StartPatience.standard)
-                    return try await streams.openOutput(call, Self.pieces(of: archive))
+                    let pieces = archive.pieces { event in
+                        if case .bytes(let bytes) = event { bytes } else { nil }
+                    }
+                    return try await streams.openOutput(call, pieces)
                 }
             },
         ]
-    }
-
-    /// The archive's bytes; its end comes only after all of them.
-    private static func pieces(
-        of archive: AsyncThrowingStream<GuestArchiveEvent, any Error>
-    ) -> AsyncThrowingStream<[UInt8], any Error> {
-        AsyncThrowingStream {
-            // Its iterators share one place in the stream.
-            var iterator = archive.makeAsyncIterator()
-            guard case .bytes(let bytes)? = try await iterator.next() else { return nil }
-            return bytes
-        }
     }
 }

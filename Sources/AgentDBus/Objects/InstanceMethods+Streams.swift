@@ -58,7 +58,10 @@ extension InstanceMethods {
                     let tail = try options.number("Tail")
                     try options.finish()
                     let events = try await instances.console(reference, tail: tail).events
-                    return try await streams.openOutput(call, Self.output(of: events), looksAhead: false)
+                    let pieces = events.pieces { event in
+                        if case .output(_, let bytes) = event { bytes } else { nil }
+                    }
+                    return try await streams.openOutput(call, pieces, looksAhead: false)
                 }
             },
             .method("OpenLogs", ["options"], returns: ["log"]) { (call: Call, options: [String: Variant]) in
@@ -75,28 +78,9 @@ extension InstanceMethods {
         try options.finish()
         let source = try LogSource(word: name, of: "Source", code: "invalid_field")
         let lines = try await instances.logs(reference, source: source, tail: tail, follow: follow)
+        // As they were written: a part of a line has no end yet.
+        let pieces = lines.pieces { $0.isPartial ? $0.bytes : $0.bytes + [UInt8(ascii: "\n")] }
         // The first line of one that is followed may be long in coming.
-        return try await streams.openOutput(call, Self.text(of: lines), looksAhead: !follow)
-    }
-
-    /// Lines as they were written: a part of a line has no end yet.
-    private static func text(
-        of lines: AsyncThrowingStream<LogLine, any Error>
-    ) -> AsyncThrowingStream<[UInt8], any Error> {
-        AsyncThrowingStream {
-            // Its iterators share one place in the stream.
-            var iterator = lines.makeAsyncIterator()
-            return try await iterator.next().map { $0.isPartial ? $0.bytes : $0.bytes + [UInt8(ascii: "\n")] }
-        }
-    }
-
-    private static func output(
-        of events: AsyncThrowingStream<GuestProcessEvent, any Error>
-    ) -> AsyncThrowingStream<[UInt8], any Error> {
-        AsyncThrowingStream {
-            var iterator = events.makeAsyncIterator()
-            guard case .output(_, let bytes)? = try await iterator.next() else { return nil }
-            return bytes
-        }
+        return try await streams.openOutput(call, pieces, looksAhead: !follow)
     }
 }

@@ -9,7 +9,7 @@ struct NewInstance: Sendable {
     /// Begins an operation that makes an instance.
     ///
     /// - Parameters:
-    ///   - kind: As of ``OperationRegistry/begin(_:for:on:showing:cancel:_:)``.
+    ///   - kind: As of ``OperationRegistry/begin(_:in:on:changing:cancel:_:)``.
     ///   - call: Who wants it.
     ///   - flags: Whether its end is waited for.
     ///   - make: Makes it, and says when it is stored.

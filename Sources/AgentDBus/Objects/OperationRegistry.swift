@@ -1,7 +1,6 @@
 import AgentCore
 import DBus
 import Logging
-import Synchronization
 
 /// Work that goes on after its method was answered, as objects.
 ///
@@ -36,9 +35,6 @@ actor OperationRegistry {
     }
 
     private static let keptResults = 256
-    /// That go on at a time: each of them is an object, and most wait in their instance's queue.
-    private static let mostOfCaller = 64
-    private static let most = 1024
 
     private let connection: Connection
     private let published: PublishedObjects
@@ -48,9 +44,13 @@ actor OperationRegistry {
     private var running: [UInt32: OneShot<Outcome>] = [:]
     private var results: [UInt32: Outcome] = [:]
     private var order: [UInt32] = []
-    /// Places that are taken, by their callers.
-    private var counts: [String: Int] = [:]
-    private var total = 0
+    /// Those that go on: each of them is an object, and most wait in their instance's queue.
+    private var quota = CallerQuota(
+        mostOfCaller: 64,
+        most: 1024,
+        state: "operations are under way",
+        remedy: "wait for some first"
+    )
 
     private static let table = PropertyTable<Progress> { table in
         table.add("State") { $0.state }
@@ -69,24 +69,12 @@ actor OperationRegistry {
     ///
     /// - Throws: `quotaExceeded`.
     func reserve(for call: Call) throws(AgentError) -> Place {
-        let own = counts[call.sender, default: 0]
-        guard own < Self.mostOfCaller, total < Self.most else {
-            throw AgentError(
-                .quotaExceeded,
-                "\(total) operations are under way, \(own) of them this caller's: wait for some first"
-            )
-        }
-        counts[call.sender] = own + 1
-        total += 1
+        try quota.reserve(call.sender)
         return Place(caller: call.sender)
     }
 
     /// Gives room back that no operation was begun in.
-    func release(_ place: Place) {
-        total -= 1
-        let rest = counts[place.caller, default: 1] - 1
-        counts[place.caller] = rest == 0 ? nil : rest
-    }
+    func release(_ place: Place) { quota.release(place.caller) }
 
     /// Begins an operation.
     ///

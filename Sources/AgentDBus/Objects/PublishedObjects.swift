@@ -115,8 +115,8 @@ actor PublishedObjects {
             await show(id)
         } else if let id = path.snapshot {
             await show(id)
-        } else if let image = images.list().first(where: { ObjectPath.image($0.name) == path }) {
-            await show(imageNamed: image.name)
+        } else if let name = path.element(below: "images") {
+            await show(imageNamed: name)
         }
     }
 

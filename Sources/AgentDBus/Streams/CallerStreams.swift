@@ -12,16 +12,16 @@ actor CallerStreams {
         let end: OneShot<Result<GuestExit, AgentError>>
     }
 
-    private static let mostOfCaller = 64
-    private static let most = 512
-
     private let connection: Connection
     private let logger: Logger
     private var processes: [UInt32: Process] = [:]
     private var number: UInt32 = 0
-    /// Open ones, by their callers.
-    private var counts: [String: Int] = [:]
-    private var total = 0
+    private var quota = CallerQuota(
+        mostOfCaller: 64,
+        most: 512,
+        state: "streams are open",
+        remedy: "close some first"
+    )
 
     init(connection: Connection, logger: Logger) {
         self.connection = connection
@@ -63,7 +63,7 @@ actor CallerStreams {
         with makeStreams: @Sendable () async throws -> (ProcessStreams, [UnixDescriptor]),
         start: @Sendable () async throws -> any GuestConversation
     ) async throws -> (ObjectPath, [UnixDescriptor]) {
-        try reserve(call.sender)
+        try quota.reserve(call.sender)
         do {
             let process = try await start()
             do {
@@ -74,7 +74,7 @@ actor CallerStreams {
                 throw error
             }
         } catch {
-            release(call.sender)
+            quota.release(call.sender)
             throw error
         }
     }
@@ -104,7 +104,7 @@ actor CallerStreams {
 
     /// Tells the caller alone: whoever may look at an instance need not know what others run in it.
     private func ended(_ result: Result<GuestExit, AgentError>, _ path: ObjectPath, _ owner: String) async {
-        release(owner)
+        quota.release(owner)
         guard case .success(let exit) = result else { return }
         await connection.emit(
             "Exited",
@@ -199,7 +199,7 @@ actor CallerStreams {
         _ pieces: AsyncThrowingStream<[UInt8], any Error>,
         looksAhead: Bool = true
     ) async throws -> UnixDescriptor {
-        try reserve(call.sender)
+        try quota.reserve(call.sender)
         do {
             var first: [UInt8]?
             var isEmpty = false
@@ -228,31 +228,25 @@ actor CallerStreams {
             Task {
                 await pump.value
                 await connection.forget(watch)
-                release(call.sender)
+                quota.release(call.sender)
             }
             return theirs
         } catch {
-            release(call.sender)
+            quota.release(call.sender)
             throw error
         }
     }
+}
 
-    // MARK: Limits
-
-    private func reserve(_ caller: String) throws(AgentError) {
-        guard counts[caller, default: 0] < Self.mostOfCaller, total < Self.most else {
-            throw AgentError(
-                .quotaExceeded,
-                "\(total) streams are open, \(counts[caller, default: 0]) of them this caller's: close some first"
-            )
+extension AsyncThrowingStream where Element: Sendable, Failure == any Error {
+    /// The bytes that `bytes` makes of each element, up to the first that it makes none of.
+    func pieces(
+        _ bytes: @escaping @Sendable (Element) -> [UInt8]?
+    ) -> AsyncThrowingStream<[UInt8], any Error> {
+        AsyncThrowingStream<[UInt8], any Error> {
+            // Its iterators share one place in the stream.
+            var iterator = makeAsyncIterator()
+            return try await iterator.next().flatMap(bytes)
         }
-        counts[caller, default: 0] += 1
-        total += 1
-    }
-
-    private func release(_ caller: String) {
-        total -= 1
-        let rest = counts[caller, default: 1] - 1
-        counts[caller] = rest == 0 ? nil : rest
     }
 }
