@@ -163,7 +163,7 @@ let package = Package(
         .target(
             name: "AgentHTTP",
             dependencies: [
-                "AgentAPI", "AgentCore", "GuestProtocol", "Tar", "TarTree",
+                "AgentAPI", "AgentCore", "GuestProtocol", "Tar", "TarTree", "Uploads",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -186,6 +186,18 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What HTTP and D-Bus receive archives into.
+        .target(
+            name: "Uploads",
+            dependencies: [
+                "AgentCore",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
+
         // D-Bus: libdbus as an actor, and the agent's objects on it.
         .systemLibrary(name: "CDBus", pkgConfig: "dbus-1", providers: [.apt(["libdbus-1-dev"])]),
         .target(
@@ -196,7 +208,7 @@ let package = Package(
         .target(
             name: "AgentDBus",
             dependencies: [
-                "AgentCore", "DBus", "GuestProtocol",
+                "AgentCore", "DBus", "GuestProtocol", "Uploads",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -1,10 +1,9 @@
 import AgentCore
 import DBus
-import Glibc
 import Logging
-import NIOCore
 import NIOPosix
 import SystemPackage
+import Uploads
 
 /// Where archives go, and how large they may become.
 protocol ArchiveDestination: Sendable {
@@ -58,32 +57,18 @@ struct ArchiveIntake: Sendable {
     func receive(_ source: DescriptorSource) async throws -> FilePath {
         let path = try await destination.newArchiveFile()
         do {
-            let file = try await threads.runIfActive {
-                try SystemPackage.FileDescriptor.open(
-                    path,
-                    .writeOnly,
-                    options: [.create, .closeOnExec],
-                    permissions: .ownerReadWrite
-                )
-            }
-            do {
-                try await copy(source, to: file)
-            } catch {
-                try await threads.runIfActive { try file.close() }
-                throw error
-            }
-            try await threads.runIfActive { try file.close() }
+            try await UploadFile.with(path, on: threads) { try await copy(source, to: $0) }
             return path
         } catch {
-            await discard(path)
+            await UploadFile.discard(path, on: threads, logger)
             throw error
         }
     }
 
-    private func copy(_ source: DescriptorSource, to file: SystemPackage.FileDescriptor) async throws {
+    private func copy(_ source: DescriptorSource, to file: UploadFile) async throws {
         guard case .stream = source else {
             // There was room for all of it.
-            return try await source.forEach(on: threads) { try await write($0, to: file) }
+            return try await source.forEach(on: threads) { try await file.append($0) }
         }
         var (asked, unasked) = (0, 0)
         func ask() async throws {
@@ -93,27 +78,8 @@ struct ArchiveIntake: Sendable {
         try await source.forEach(on: threads) { bytes in
             unasked += bytes.count
             if unasked >= Self.roomStep { try await ask() }
-            try await write(bytes, to: file)
+            try await file.append(bytes)
         }
         if unasked > 0 { try await ask() }
-    }
-
-    private func write(_ bytes: [UInt8], to file: SystemPackage.FileDescriptor) async throws {
-        do {
-            try await threads.runIfActive { _ = try file.writeAll(bytes) }
-        } catch let error as Errno where error == .noSpace || error == .diskQuotaExceeded {
-            throw AgentError(.storageFull, "the host's disk is full: the archive could not be received")
-        }
-    }
-
-    private func discard(_ path: FilePath) async {
-        do {
-            try await threads.runIfActive {
-                guard unlink(path.string) != 0, errno != ENOENT else { return }
-                throw Errno(rawValue: errno)
-            }
-        } catch {
-            logger.warning("a broken archive is not removed", metadata: ["path": "\(path)", "error": "\(error)"])
-        }
     }
 }

@@ -5,6 +5,7 @@ import HummingbirdCore
 import NIOCore
 import NIOPosix
 import SystemPackage
+import Uploads
 
 /// Import of an archive that comes as the request's body, of any size, through a file and never through memory.
 struct ImportRoute: Sendable {
@@ -55,7 +56,7 @@ struct ImportRoute: Sendable {
                     try await images.requireRoom(for: ByteSize(bytes: unasked))
                     unasked = 0
                 }
-                try await file.append(chunk)
+                try await file.append(chunk.readableBytesView)
             }
             if unasked > 0 { try await images.requireRoom(for: ByteSize(bytes: unasked)) }
         }

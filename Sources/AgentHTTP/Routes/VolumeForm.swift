@@ -4,6 +4,7 @@ import HTTPTypes
 import NIOCore
 import NIOPosix
 import SystemPackage
+import Uploads
 
 /// A form with a volume's fields and the archive that it is made of, in any order: `name`, `size_gb`, `id`, `tags[…]` and
 /// `content`.
@@ -57,7 +58,7 @@ struct VolumeForm: Sendable {
                     }
                 case .contents(let bytes) where current == Self.archiveField:
                     try bound.take(bytes.readableBytes)
-                    try await file.append(bytes)
+                    try await file.append(bytes.readableBytesView)
                 case .contents(let bytes):
                     fields[current, default: []] += bytes.readableBytesView
                     guard fields[current, default: []].count <= Self.maximumFieldLength else {

@@ -4,6 +4,7 @@ import HTTPTypes
 import HummingbirdCore
 import NIOCore
 import NIOPosix
+import Uploads
 
 /// Volumes, and which instances have them.
 struct VolumeRoutes: Sendable {
@@ -114,7 +115,7 @@ struct VolumeRoutes: Sendable {
             try await UploadFile.with(archive, on: threads) { file in
                 try await call.body.forEachChunk { chunk in
                     try bound.take(chunk.readableBytes)
-                    try await file.append(chunk)
+                    try await file.append(chunk.readableBytesView)
                 }
             }
         } catch {

@@ -1,8 +1,7 @@
 import AgentCore
-import Logging
-import NIOCore
-import NIOPosix
-import SystemPackage
+public import Logging
+public import NIOPosix
+public import SystemPackage
 
 #if canImport(Glibc)
 import Glibc
@@ -11,12 +10,19 @@ import Musl
 #endif
 
 /// A file that an archive of any size is received into, by threads that may block.
-struct UploadFile: Sendable {
+public struct UploadFile: Sendable {
     private let file: SystemPackage.FileDescriptor
     private let threads: NIOThreadPool
 
     /// Opens a file, calls `use` with it, and closes it.
-    static func with<Result: Sendable>(
+    ///
+    /// - Parameters:
+    ///   - path: The file, which is made if it is not there.
+    ///   - threads: Those that may block.
+    ///   - use: Appends what is received.
+    /// - Returns: What `use` does.
+    /// - Throws: What `use` does, or if the file cannot be opened or closed.
+    public static func with<Result: Sendable>(
         _ path: FilePath,
         on threads: NIOThreadPool,
         _ use: (UploadFile) async throws -> Result
@@ -39,8 +45,8 @@ struct UploadFile: Sendable {
         }
     }
 
-    /// Removes one that nothing came of.
-    static func discard(_ path: FilePath, on threads: NIOThreadPool, _ logger: Logger) async {
+    /// Removes one that nothing came of; what goes wrong is in the log.
+    public static func discard(_ path: FilePath, on threads: NIOThreadPool, _ logger: Logger) async {
         do {
             try await threads.runIfActive {
                 guard unlink(path.string) != 0, errno != ENOENT else { return }
@@ -51,10 +57,12 @@ struct UploadFile: Sendable {
         }
     }
 
+    /// Writes behind what was written before.
+    ///
     /// - Throws: `storageFull`.
-    func append(_ bytes: ByteBuffer) async throws {
+    public func append(_ bytes: some Sequence<UInt8> & Sendable) async throws {
         do {
-            try await threads.runIfActive { _ = try file.writeAll(bytes.readableBytesView) }
+            try await threads.runIfActive { _ = try file.writeAll(bytes) }
         } catch let error as Errno where error == .noSpace || error == .diskQuotaExceeded {
             throw AgentError(.storageFull, "the host's disk is full: the archive could not be received")
         }
