@@ -75,7 +75,7 @@ let package = Package(
         .target(
             name: "GuestAgent",
             dependencies: [
-                "CInit", "CLinux", "GuestProtocol", "GuestTransport", "Tar", "TarTree",
+                "CInit", "CLinux", "GuestProtocol", "GuestTransport", "Tar", "TarTree", "Threads",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
@@ -86,7 +86,7 @@ let package = Package(
         .executableTarget(
             name: "hypeman-init",
             dependencies: [
-                "CInit", "GuestAgent", "GuestProtocol", "GuestTransport",
+                "CInit", "GuestAgent", "GuestProtocol", "GuestTransport", "Threads",
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -138,7 +138,8 @@ let package = Package(
         // Tar archives, read and written as bytes; and what of them is in a file system, from both sides. hypeman-init has
         // both, so there is no Foundation here either.
         .target(name: "Tar", swiftSettings: settings),
-        .target(name: "TarTree", dependencies: ["CLinux", "Tar"], swiftSettings: settings),
+        .target(name: "Threads", swiftSettings: settings),
+        .target(name: "TarTree", dependencies: ["CLinux", "Tar", "Threads"], swiftSettings: settings),
         .target(
             name: "HypervisorPlugin",
             dependencies: [
@@ -202,7 +203,7 @@ let package = Package(
         .systemLibrary(name: "CDBus", pkgConfig: "dbus-1", providers: [.apt(["libdbus-1-dev"])]),
         .target(
             name: "DBus",
-            dependencies: ["CDBus", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["CDBus", "Threads", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings
         ),
         .target(

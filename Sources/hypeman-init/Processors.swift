@@ -1,6 +1,7 @@
 import CInit
 import Glibc
 import GuestAgent
+import Threads
 
 /// Processors that the host adds while the guest runs: the kernel leaves it to user space to let them run.
 enum Processors {
@@ -19,27 +20,13 @@ enum Processors {
         }
         let follower = Follower(announcements: announcements)
         follower.startAdditions()
-        let box = Unmanaged.passRetained(follower)
-        var thread = pthread_t()
-        let result = pthread_create(
-            &thread,
-            nil,
-            { box in
-                guard let box else { return nil }
-                Unmanaged<Follower>.fromOpaque(box).takeRetainedValue().run()
-                return nil
-            },
-            box.toOpaque()
-        )
-        guard result == 0 else {
-            box.release()
+        guard DetachedThread.start({ follower.run() }) == 0 else {
             return Console.write("processors that the host adds stay idle: no thread to let them run")
         }
-        pthread_detach(thread)
     }
 
     /// Looks whenever the kernel announces a device.
-    private final class Follower {
+    private final class Follower: @unchecked Sendable {  // Used by one thread after the other.
         private let announcements: Int32
         /// One of them that somebody in the guest has switched off since stays off.
         private var known: Set<String> = []

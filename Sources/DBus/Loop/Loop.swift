@@ -1,6 +1,7 @@
 import CDBus
 import Glibc
 import Synchronization
+import Threads
 
 /// One thread that runs libdbus's watches and timeouts, and the jobs of the actor that uses it.
 ///
@@ -56,36 +57,11 @@ private final class LoopCore: Sendable {
         init(_ receive: @escaping (OpaquePointer) -> DBusHandlerResult) { self.receive = receive }
     }
 
-    /// What the new thread is given.
-    private final class Start: Sendable {
-        let core: LoopCore
-        let executor: UnownedSerialExecutor
-
-        init(_ core: LoopCore, _ executor: UnownedSerialExecutor) {
-            (self.core, self.executor) = (core, executor)
-        }
-    }
-
     deinit { close(wakeup) }
 
     func start(on executor: UnownedSerialExecutor) {
         precondition(wakeup >= 0, "eventfd failed")
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        defer { pthread_attr_destroy(&attributes) }
-        var thread = pthread_t()
-        let code = pthread_create(
-            &thread,
-            &attributes,
-            { context in
-                guard let context else { return nil }
-                let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
-                start.core.run(on: start.executor)
-                return nil
-            },
-            Unmanaged.passRetained(Start(self, executor)).toOpaque()
-        )
+        let code = DetachedThread.start { self.run(on: executor) }
         precondition(code == 0, "pthread_create failed")
     }
 

@@ -1,6 +1,7 @@
 import CInit
 import Glibc
 import GuestTransport
+import Threads
 
 /// Carries bytes between the channel's port and the present session, and begins a session when the host asks for one.
 ///
@@ -63,21 +64,7 @@ public final class PortPump: @unchecked Sendable {  // Everything mutable is tou
     }
 
     /// Carries bytes in a thread of its own.
-    public func start() {
-        let box = Unmanaged.passRetained(self)
-        var thread = pthread_t()
-        pthread_create(
-            &thread,
-            nil,
-            { box in
-                guard let box else { return nil }
-                Unmanaged<PortPump>.fromOpaque(box).takeRetainedValue().run()
-                return nil
-            },
-            box.toOpaque()
-        )
-        pthread_detach(thread)
-    }
+    public func start() { DetachedThread.start { self.run() } }
 
     private func run() {
         hypeman_set_nonblocking(port)

@@ -1,6 +1,7 @@
 import CInit
 import Glibc
 import GuestProtocol
+import Threads
 
 /// Takes the host's connections over vsock, each of which begins a session by the same greeting as over a port.
 ///
@@ -41,21 +42,7 @@ public final class VsockListener: @unchecked Sendable {  // Mutable things are t
     }
 
     /// Takes connections in a thread of its own, until the socket is shut down.
-    public func start() {
-        let box = Unmanaged.passRetained(self)
-        var thread = pthread_t()
-        pthread_create(
-            &thread,
-            nil,
-            { box in
-                guard let box else { return nil }
-                Unmanaged<VsockListener>.fromOpaque(box).takeRetainedValue().run()
-                return nil
-            },
-            box.toOpaque()
-        )
-        pthread_detach(thread)
-    }
+    public func start() { DetachedThread.start { self.run() } }
 
     private func run() {
         while true {
