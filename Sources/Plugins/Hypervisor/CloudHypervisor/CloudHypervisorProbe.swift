@@ -60,7 +60,7 @@ struct CloudHypervisorProbe: Sendable {
             + "CLOUD_HYPERVISOR"
     )
 
-    private let finding: HostFinding<CloudHypervisorFinding>
+    private let finding: SharedMeasurement<CloudHypervisorFinding>
 
     /// - Parameters:
     ///   - configuration: Where to look.
@@ -69,7 +69,7 @@ struct CloudHypervisorProbe: Sendable {
         _ configuration: CloudHypervisorConfiguration,
         kvm: @escaping @Sendable () -> KVMProbe.Finding = { KVMProbe.run() }
     ) {
-        finding = HostFinding { try await Self.measure(configuration, kvm) }
+        finding = SharedMeasurement { try await Self.measure(configuration, kvm) }
     }
 
     func find() async throws -> CloudHypervisorFinding { try await finding.value() }

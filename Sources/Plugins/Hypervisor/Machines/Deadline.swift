@@ -28,4 +28,18 @@ func withDeadline<Value: Sendable>(
 enum Deadlines {
     /// From the loss of a VMM's connection to word of the end of its process: under systemd, of its whole unit.
     static let end = Duration.seconds(5)
+    /// Of the end of a process that somebody still talks to.
+    static let word = Duration.milliseconds(100)
+}
+
+extension SupervisedProcess {
+    /// How a VMM whose start failed has ended by itself; nil if it seems to run.
+    ///
+    /// Where its connection was lost it ends, or has ended, and is waited for.
+    func ownExit(after error: any Error) async -> ProcessExit? {
+        let hasLostIt = (error as? AgentError)?.code == "vmm_connection_lost"
+        return try? await withDeadline(hasLostIt ? Deadlines.end : Deadlines.word, "") {
+            try await self.waitForExit()
+        }
+    }
 }

@@ -194,11 +194,9 @@ extension QEMUDriver {
         after error: any Error
     ) async -> String? {
         let logger = logger
-        let hasLostIt = (error as? AgentError)?.code == "vmm_connection_lost"
         // A task of its own: this must happen though the caller's is cancelled.
         return await Task {
-            let patience = hasLostIt ? Deadlines.end : .milliseconds(100)
-            let own = try? await withDeadline(patience, "") { try await process.waitForExit() }
+            let own = await process.ownExit(after: error)
             do {
                 try await self.end(process, of: instance)
                 return try await NIOThreadPool.singleton.runIfActive {

@@ -9,10 +9,10 @@ struct QEMUProbe: Sendable {
         remedy: "install it (Debian: apt-get install qemu-system-x86)"
     )
 
-    private let finding: HostFinding<HypervisorInformation>
+    private let finding: SharedMeasurement<HypervisorInformation>
 
     init(_ configuration: QEMUConfiguration) {
-        finding = HostFinding { try await Self.measure(configuration) }
+        finding = SharedMeasurement { try await Self.measure(configuration) }
     }
 
     func information() async throws -> HypervisorInformation { try await finding.value() }

@@ -1,6 +1,6 @@
 /// What is found out about the host once, for all who ask; again for the next one as long as it fails, since what was
 /// missing may be installed meanwhile.
-actor HostFinding<Value: Sendable> {
+actor SharedMeasurement<Value: Sendable> {
     private let measure: @Sendable () async throws -> Value
     /// What was found, or the measuring that is under way.
     private var measuring: Task<Value, any Error>?
