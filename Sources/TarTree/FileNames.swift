@@ -25,7 +25,12 @@ func descriptorPath(_ directory: Int32, _ name: [UInt8]) -> [UInt8] {
 }
 
 /// Where a symbolic link leads; nil with errno set.
-func linkTarget(_ directory: Int32, _ name: [UInt8]) -> [UInt8]? {
+///
+/// - Parameters:
+///   - directory: Where it is, or `AT_FDCWD`.
+///   - name: Its name there.
+/// - Returns: The bytes of its target.
+public func linkTarget(_ directory: Int32, _ name: [UInt8]) -> [UInt8]? {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     let capacity = buffer.count
     let count = name.withName { readlinkat(directory, $0, &buffer, capacity) }

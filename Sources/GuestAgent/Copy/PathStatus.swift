@@ -38,9 +38,6 @@ extension GuestPathStatus {
     }
 
     private static func link(_ path: String) -> String? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let capacity = buffer.count
-        let count = readlink(path, &buffer, capacity)
-        return count < 0 ? nil : String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        TarTree.linkTarget(AT_FDCWD, Array(path.utf8)).map { String(decoding: $0, as: UTF8.self) }
     }
 }
