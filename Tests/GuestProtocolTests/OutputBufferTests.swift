@@ -1,3 +1,4 @@
+import AgentTestSupport
 import GuestProtocol
 import Testing
 

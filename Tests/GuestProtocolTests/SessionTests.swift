@@ -1,3 +1,4 @@
+import AgentTestSupport
 import GuestTransport
 import NIOCore
 import NIOEmbedded

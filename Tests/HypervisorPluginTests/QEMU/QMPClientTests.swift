@@ -200,7 +200,7 @@ struct QMPClientTests {
     @Test func randomBytesNeverCrashTheReader() {
         var generator = SystemRandomNumberGenerator()
         let seed = UInt64.random(in: 0 ... .max, using: &generator)
-        var random = SeededGenerator(state: seed)
+        var random = SeededGenerator(seed: seed)
         print("seed \(seed)")
         let valid = Array((Self.greeting + #"{"return":{"a":[1,2]},"id":3}"#).utf8)
         for _ in 0..<2000 {
@@ -251,18 +251,5 @@ private final class ScriptedPeer: ChannelInboundHandler {
 
     private func send(_ text: String, _ context: ChannelHandlerContext) {
         context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(string: text)), promise: nil)
-    }
-}
-
-/// SplitMix64, so that a failure can be repeated from its seed.
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }
