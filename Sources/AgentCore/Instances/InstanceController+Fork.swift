@@ -156,7 +156,8 @@ extension InstanceController {
     /// Copies what is in a snapshot into this instance.
     func copy(_ source: Snapshot, as target: InstanceState, in snapshot: SnapshotID) async throws -> ForkOrigin {
         let manifest = try await context.snapshots.manifest(of: source.id)
-        let directory = try await context.snapshots.verify(source.id)
+        try await context.snapshots.verify(source.id)
+        let directory = context.snapshots.directory(of: source.id)
         var origin = ForkOrigin(target: target)
         if source.kind == .standby, target != .stopped {
             // The guest in it has the volumes mounted as they were.

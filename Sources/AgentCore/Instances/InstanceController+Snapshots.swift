@@ -117,7 +117,8 @@ extension InstanceController {
             _ = try await checked(manifest)
             try requireFit(manifest, try await volumeStates())
         }
-        let directory = try await context.snapshots.verify(snapshot.id)
+        try await context.snapshots.verify(snapshot.id)
+        let directory = context.snapshots.directory(of: snapshot.id)
 
         let id = SnapshotID.random()
         do {

@@ -233,7 +233,6 @@ extension InstanceController {
                 "the root disk of image '\(instance.specification.image)' is not there; pull it again"
             )
         }
-        let directory = try await context.snapshots.verify(standby.snapshot)
         if let endpoint = instance.endpoint { try await attach(endpoint) }
         var machine = memory.machine
         machine.runtimeDirectory = try context.runtime.create(for: id)
@@ -241,7 +240,7 @@ extension InstanceController {
             machine.disks[index].path = root.path
         }
         if let tap = instance.endpoint?.attachment.tap { machine.card?.tap = tap }
-        let live = try await driver.restore(machine, from: directory, session: memory.session)
+        let live = try await load(machine, from: standby.snapshot, session: memory.session, by: driver)
         do {
             try await apply(.restored(live.record, machine))
             // A restore that was given up at its deadline may still come this far.
@@ -254,6 +253,33 @@ extension InstanceController {
         try await live.resume()
         await observe(.resumed)
         await noteStandstill(.restored)
+    }
+
+    /// Has a VMM take a memory up while its files are checked: a machine stands still until both are done.
+    ///
+    /// - Throws: What is wrong with the files, whatever the VMM makes of them.
+    private func load(
+        _ machine: MachineDescription,
+        from snapshot: SnapshotID,
+        session: String,
+        by driver: any HypervisorDriver
+    ) async throws -> any VirtualMachine {
+        let snapshots = context.snapshots
+        async let verification: Void = snapshots.verify(snapshot)
+        let live: any VirtualMachine
+        do {
+            live = try await driver.restore(machine, from: snapshots.directory(of: snapshot), session: session)
+        } catch {
+            try await verification
+            throw error
+        }
+        do {
+            try await verification
+        } catch {
+            await live.kill()
+            throw error
+        }
+        return live
     }
 
     private func undoRestore(_ failure: AgentError) async {

@@ -25,11 +25,13 @@ public protocol SnapshotStore: Sendable {
     ///   `snapshot_version_mismatch` if another release of the agent wrote it in a form of its own.
     func manifest(of id: SnapshotID) async throws -> SnapshotManifest
 
+    /// Where the files of a committed one are; nobody has looked whether they are.
+    func directory(of id: SnapshotID) -> SnapshotDirectory
+
     /// Checks that the files of one are there whole and as they were written.
     ///
-    /// - Returns: Where they are.
     /// - Throws: As ``manifest(of:)``, naming the file.
-    func verify(_ id: SnapshotID) async throws -> SnapshotDirectory
+    func verify(_ id: SnapshotID) async throws
 
     /// The host bytes that one really takes; 0 if it is not there.
     func usage(of id: SnapshotID) async throws -> ByteSize

@@ -98,7 +98,9 @@ public final class InMemorySnapshots: SnapshotStore {
         return manifest
     }
 
-    public func verify(_ id: SnapshotID) async throws -> SnapshotDirectory {
+    public func directory(of id: SnapshotID) -> SnapshotDirectory { SnapshotDirectory(path: path(id)) }
+
+    public func verify(_ id: SnapshotID) async throws {
         try await enter(.verify)
         let manifest = try found(id)
         let found = try contents(id)
@@ -110,7 +112,6 @@ public final class InMemorySnapshots: SnapshotStore {
                 throw AgentError(.invalidState, code: "snapshot_corrupt", "the file \(file.name) is damaged")
             }
         }
-        return SnapshotDirectory(path: path(id))
     }
 
     public func usage(of id: SnapshotID) async throws -> ByteSize {

@@ -21,8 +21,8 @@ public struct SnapshotStoreConformance: Sendable {
         try require(found.files.map(\.name) == ["memory"] && found.files.map(\.size) == [3], "its file is named")
         found.files = []
         try require(found == Self.manifest, "the manifest is what was given")
-        let verified = try await store.verify(id)
-        let bytes = FileManager.default.contents(atPath: verified.path.appending("memory").string)
+        try await store.verify(id)
+        let bytes = FileManager.default.contents(atPath: store.directory(of: id).path.appending("memory").string)
         try require(bytes == Data("abc".utf8), "its file has its contents")
     }
 
@@ -38,11 +38,11 @@ public struct SnapshotStoreConformance: Sendable {
             let id = SnapshotID.random()
             try Self.write("abc", "memory", in: try await store.begin(id))
             try await store.commit(id, Self.manifest)
-            let directory = try await store.verify(id)
-            try damage(directory.path.appending("memory"))
-            try await Self.requireFailure(code) { _ = try await store.verify(id) }
+            try await store.verify(id)
+            try damage(store.directory(of: id).path.appending("memory"))
+            try await Self.requireFailure(code) { try await store.verify(id) }
             try await store.remove(id)
-            try await Self.requireFailure("snapshot_missing") { _ = try await store.verify(id) }
+            try await Self.requireFailure("snapshot_missing") { try await store.verify(id) }
         }
     }
 
@@ -59,17 +59,17 @@ public struct SnapshotStoreConformance: Sendable {
         manifest.files = try await store.share(first, with: second)
         try await store.commit(second, manifest)
         try await store.remove(first)
-        _ = try await store.verify(second)
+        try await store.verify(second)
         try require(try await store.manifest(of: second).files.map(\.name) == ["memory"], "the memory alone is shared")
         try await Self.requireFailure("snapshot_missing") { _ = try await store.share(first, with: second) }
 
         // What was damaged before it was shared is not taken for what was written.
         let damaged = SnapshotID.random()
-        try Self.write("abd", "memory", in: try await store.verify(second))
+        try Self.write("abd", "memory", in: store.directory(of: second))
         _ = try await store.begin(damaged)
         manifest.files = try await store.share(second, with: damaged)
         try await store.commit(damaged, manifest)
-        try await Self.requireFailure("snapshot_corrupt") { _ = try await store.verify(damaged) }
+        try await Self.requireFailure("snapshot_corrupt") { try await store.verify(damaged) }
     }
 
     /// One that was begun twice starts empty; removing is idempotent; pruning leaves what is kept.
@@ -82,7 +82,7 @@ public struct SnapshotStoreConformance: Sendable {
         try Self.write("abc", "memory", in: again)
         for id in ids.prefix(2) { try await store.commit(id, Self.manifest) }
         try await store.prune(keeping: [ids[0]])
-        _ = try await store.verify(ids[0])
+        try await store.verify(ids[0])
         for id in ids.dropFirst() {
             try await Self.requireFailure("snapshot_missing") { _ = try await store.manifest(of: id) }
             try require(try await store.usage(of: id).bytes == 0, "what is gone takes no room")

@@ -125,9 +125,9 @@ enum WalkedOperation: String, CaseIterable, Sendable {
         if let standby = after.standby, after.state == .standby {
             let manifest = try await world.snapshots.manifest(of: standby.snapshot)
             #expect(manifest.memory != nil, "\(what)")
-            _ = try await world.snapshots.verify(standby.snapshot)
+            try await world.snapshots.verify(standby.snapshot)
         }
-        for snapshot in world.instances.snapshots() { _ = try await world.snapshots.verify(snapshot.id) }
+        for snapshot in world.instances.snapshots() { try await world.snapshots.verify(snapshot.id) }
         if usesSnapshot { #expect(throws: Never.self, "\(what)") { try world.instances.snapshot("kept") } }
     }
 

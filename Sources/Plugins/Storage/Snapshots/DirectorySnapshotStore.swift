@@ -78,7 +78,9 @@ public struct DirectorySnapshotStore: SnapshotStore {
         return try await Blocking.short { try Self.manifest(id, in: path) }
     }
 
-    public func verify(_ id: SnapshotID) async throws -> SnapshotDirectory {
+    public func directory(of id: SnapshotID) -> SnapshotDirectory { SnapshotDirectory(path: path(id)) }
+
+    public func verify(_ id: SnapshotID) async throws {
         let path = path(id)
         try await Blocking.long("snapshot") { cancellation in
             for file in try Self.manifest(id, in: path).files {
@@ -99,7 +101,6 @@ public struct DirectorySnapshotStore: SnapshotStore {
                 }
             }
         }
-        return SnapshotDirectory(path: path)
     }
 
     public func usage(of id: SnapshotID) async throws -> ByteSize {
