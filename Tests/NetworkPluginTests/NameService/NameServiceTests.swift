@@ -70,7 +70,11 @@ import Testing
                     #expect(lease["domain"] == "hypeman.internal" && lease["search"] == "hypeman.internal")
                     #expect(try await fixture.ask("evil.hypeman.internal") == "NXDOMAIN")
 
-                    // Deleted: neither the name nor the address outlives it, though the client has a lease.
+                    // Deleted: neither the name nor the address outlives it, though the client has a lease. Not the
+                    // first that goes, which is forgotten at once.
+                    let first = try NameServiceFixture.endpoint("first", "10.9.0.6")
+                    try await service.put(first)
+                    try await service.remove(first)
                     try await service.remove(web)
                     #expect(try await fixture.ask("web.hypeman.internal") == "NXDOMAIN")
                     try await NameServiceFixture.eventually("the end of the reservation") {
@@ -184,6 +188,7 @@ import Testing
             let process = try #require(await service.running).process
             let directory = configuration.directory.string
             let before = try FileManager.default.subpathsOfDirectory(atPath: directory).sorted()
+            let began = ContinuousClock.now
             for number in 0..<200 {
                 let endpoint = try NameServiceFixture.endpoint("i\(number)", "10.9.0.\(2 + number)")
                 try await service.put(endpoint)
@@ -194,6 +199,11 @@ import Testing
             }
             #expect(try FileManager.default.subpathsOfDirectory(atPath: directory).sorted() == before)
             #expect(try await fixture.ask("i0.hypeman.internal") == "NXDOMAIN")
+            // It reads everything for all that have gone meanwhile, and not for each.
+            let log = try await String(contentsOfFile: service.files.paths.log.string, encoding: .utf8)
+            let readings = log.split(separator: "\n").count { $0.hasSuffix("cleared cache") }
+            let seconds = Int(began.duration(to: .now) / .seconds(1))
+            #expect((2...seconds + 2).contains(readings), "\(readings) readings in \(seconds) s")
 
             let kept = try NameServiceFixture.endpoint("kept", "10.9.0.2")
             try await service.put(try NameServiceFixture.endpoint("gone", "10.9.0.3"))

@@ -21,6 +21,9 @@ actor NameService {
     /// The dnsmasq that answers; nil while there is none.
     private(set) var running: Running?
     private var supervision: Task<Void, Never>?
+    /// While it runs, what is removed waits for its end to be forgotten.
+    private var rest: Task<Void, Never>?
+    private var isStale = false
 
     /// A dnsmasq and what it was told.
     struct Running: Sendable {
@@ -30,6 +33,8 @@ actor NameService {
 
     /// How long dnsmasq may take to answer its first query, and to end: it does either in milliseconds.
     static let patience = Duration.seconds(10)
+    /// Between two readings of everything, which take dnsmasq longer the more instances there are: 26 ms with 500.
+    static let rereadPause = Duration.seconds(1)
     static let dnsmasq = HostTool(name: "dnsmasq", package: "dnsmasq-base")
 
     init(
@@ -49,6 +54,7 @@ actor NameService {
 
     deinit {
         supervision?.cancel()
+        rest?.cancel()
     }
 
     /// Sees to it that one dnsmasq answers with the present configuration.
@@ -116,8 +122,29 @@ actor NameService {
     /// Among the arguments of every dnsmasq of this network.
     var mark: String { NameServiceConfiguration(configuration, device: 0, mtu: mtu).mark }
 
-    /// dnsmasq notices what is added to the directory of reservations; what is removed it forgets when it reads all again.
-    private func reread() { running?.process.signal(SIGHUP) }
+    /// dnsmasq notices all changes of names, and what is added to the directory of reservations; what is removed there it
+    /// forgets when it reads all again.
+    ///
+    /// At once, and for what is removed soon after, together: a reservation that is left is nobody's, or the same for the
+    /// address's next owner.
+    private func reread() {
+        guard rest == nil else {
+            isStale = true
+            return
+        }
+        isStale = false
+        running?.process.signal(SIGHUP)
+        rest = Task { [weak self, clock] in
+            // Throws when the supervision ends.
+            guard (try? await clock.sleep(for: Self.rereadPause)) != nil else { return }
+            await self?.endRest()
+        }
+    }
+
+    private func endRest() {
+        rest = nil
+        if isStale { reread() }
+    }
 
     private func supervise(_ first: Running) {
         running = first
@@ -165,6 +192,10 @@ actor NameService {
         supervision?.cancel()
         await supervision?.value
         supervision = nil
+        rest?.cancel()
+        rest = nil
+        if isStale { running?.process.signal(SIGHUP) }
+        isStale = false
         running = nil
     }
 
