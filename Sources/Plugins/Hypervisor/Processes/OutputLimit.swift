@@ -1,3 +1,4 @@
+import CLinux
 import Dispatch
 import Glibc
 import Logging
@@ -15,10 +16,10 @@ final class OutputLimit: Sendable {
 
     private let descriptor: Int32
     private let logger: Logger
-    /// The process of each watch, and its file where that is known by its path.
+    /// The process of each watch, and its file.
     ///
     /// Read on the source's queue and changed by callers.
-    private let files = Mutex<[Int32: (pid: Int32, path: String?)]>([:])
+    private let files = Mutex<[Int32: (pid: Int32, file: OutputFile)]>([:])
     // Written once, in init; dispatch sources may be cancelled from any thread.
     nonisolated(unsafe) private let source: any DispatchSourceRead
 
@@ -49,23 +50,23 @@ final class OutputLimit: Sendable {
     /// It is reached through the process, so that an agent that has come back need not know where it is.
     func add(_ pid: Int32) {
         guard let path = Self.path(pid) else { return }
-        watch(path, of: pid, known: nil)
+        add(pid, path: path)
     }
 
     /// Watches a file that is known, of a process into which this one cannot look.
-    func add(_ pid: Int32, file: FilePath) { watch(file.string, of: pid, known: file.string) }
+    func add(_ pid: Int32, file: FilePath) { add(pid, path: file.string) }
 
-    private func watch(_ path: String, of pid: Int32, known: String?) {
+    private func add(_ pid: Int32, path: String) {
         let watch = inotify_add_watch(descriptor, path, UInt32(IN_MODIFY))
-        guard watch >= 0 else {
+        guard watch >= 0, let file = OutputFile(path) else {
             logger.warning(
                 "the output of a process is not bounded",
                 metadata: ["pid": "\(pid)", "error": "\(Errno(rawValue: errno))"]
             )
             return
         }
-        files.withLock { $0[watch] = (pid, known) }
-        trim(known, pid)
+        files.withLock { $0[watch] = (pid, file) }
+        trim(file, of: pid)
     }
 
     /// Stops watching, once a process has ended.
@@ -93,22 +94,20 @@ final class OutputLimit: Sendable {
             }
         }
         let files = files.withLock { files in written.compactMap { files[$0] } }
-        for file in files { trim(file.path, file.pid) }
+        for (pid, file) in files { trim(file, of: pid) }
     }
 
-    private func trim(_ known: String?, _ pid: Int32) {
-        var information = stat()
-        // Gone means that the process has just ended.
-        guard let path = known ?? Self.path(pid), stat(path, &information) == 0, information.st_size > Self.limit
-        else { return }
-        guard truncate(path, 0) == 0 else {
+    private func trim(_ file: OutputFile, of pid: Int32) {
+        do {
+            guard try file.size() > Self.limit else { return }
+            try file.empty()
+            logger.warning("the output of a process was emptied", metadata: ["pid": "\(pid)", "limit": "\(Self.limit)"])
+        } catch {
             logger.warning(
                 "the output of a process cannot be emptied",
-                metadata: ["pid": "\(pid)", "error": "\(Errno(rawValue: errno))"]
+                metadata: ["pid": "\(pid)", "error": "\(error)"]
             )
-            return
         }
-        logger.warning("the output of a process was emptied", metadata: ["pid": "\(pid)", "limit": "\(Self.limit)"])
     }
 
     /// The output file as the process sees it: the first regular file that it appends to.
@@ -127,5 +126,31 @@ final class OutputLimit: Sendable {
             guard let value = line?.split(separator: "\t").last.flatMap({ Int32($0, radix: 8) }) else { return false }
             return value & flags == O_WRONLY | O_APPEND
         }.map { "/proc/\(pid)/fd/\($0)" }.first
+    }
+}
+
+/// A file by itself, whatever becomes of the path by which it was found; it is looked at with each write.
+private final class OutputFile: Sendable {
+    private let descriptor: Int32
+
+    /// Fails with nil, and errno.
+    init?(_ path: String) {
+        descriptor = clinux_open_place(AT_FDCWD, path, 1)
+        guard descriptor >= 0 else { return nil }
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    func size() throws(Errno) -> off_t {
+        var information = stat()
+        guard fstat(descriptor, &information) == 0 else { throw Errno(rawValue: errno) }
+        return information.st_size
+    }
+
+    func empty() throws(Errno) {
+        // ftruncate(2) does not take a descriptor that is only a place (open(2), O_PATH).
+        guard truncate("/proc/self/fd/\(descriptor)", 0) == 0 else { throw Errno(rawValue: errno) }
     }
 }
