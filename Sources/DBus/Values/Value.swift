@@ -1,5 +1,5 @@
 /// One D-Bus value together with its type.
-public indirect enum Value: Sendable, Hashable {
+public enum Value: Sendable, Hashable {
     case byte(UInt8)
     case boolean(Bool)
     case int16(Int16)
@@ -19,7 +19,7 @@ public indirect enum Value: Sendable, Hashable {
     case array(element: String, [Value])
     case structure([Value])
     case dictionary(key: String, value: String, [Entry])
-    case variant(Value)
+    indirect case variant(Value)
 
     /// A dictionary's key and value; their order is kept.
     public struct Entry: Sendable, Hashable {
