@@ -101,7 +101,10 @@ final class OutputLimit: Sendable {
         do {
             guard try file.size() > Self.limit else { return }
             try file.empty()
-            logger.warning("the output of a process was emptied", metadata: ["pid": "\(pid)", "limit": "\(Self.limit)"])
+            logger.warning(
+                "the output of a process was emptied",
+                metadata: ["pid": "\(pid)", "limit": "\(Self.limit)"]
+            )
         } catch {
             logger.warning(
                 "the output of a process cannot be emptied",
