@@ -42,8 +42,12 @@ struct QEMURoom {
     var memory: String? { bytes == 0 ? nil : "maxmem=\((base + bytes) >> 10)K" }
 
     /// The host's side of the memory that may be added, of which nothing is taken before the guest has it.
+    ///
+    /// Not with `reserve=off`: QEMU reads /proc/sys/vm for that, which a VM's unit does not see, and it refuses it where the
+    /// host's kernel counts what it promises (vm.overcommit_memory=2). Elsewhere the kernel refuses no more than what
+    /// exceeds all its memory and swap (Documentation/mm/overcommit-accounting.rst of Linux).
     var backend: [String] {
-        bytes == 0 ? [] : ["-object", "memory-backend-ram,id=\(Self.backend),size=\(bytes),reserve=off"]
+        bytes == 0 ? [] : ["-object", "memory-backend-ram,id=\(Self.backend),size=\(bytes)"]
     }
 
     /// The devices: the memory that may be added, and the vCPUs that were.
