@@ -16,6 +16,7 @@ public struct AgentBus: Service {
     private let instances: InstancesService
     private let images: ImagesService
     private let volumes: VolumesService
+    private let resources: ResourcesService
     private let directory: InstanceDirectory
     private let network: any NetworkBackend
     private let hypervisors: [HypervisorName]
@@ -26,6 +27,7 @@ public struct AgentBus: Service {
         instances: InstancesService,
         images: ImagesService,
         volumes: VolumesService,
+        resources: ResourcesService,
         directory: InstanceDirectory,
         network: any NetworkBackend,
         drivers: [any HypervisorDriver],
@@ -35,6 +37,7 @@ public struct AgentBus: Service {
         self.instances = instances
         self.images = images
         self.volumes = volumes
+        self.resources = resources
         self.directory = directory
         self.network = network
         self.hypervisors = drivers.map(\.name)
@@ -77,6 +80,7 @@ public struct AgentBus: Service {
             instances: instances,
             images: images,
             volumes: volumes,
+            resources: resources,
             network: network,
             published: published,
             operations: operations,

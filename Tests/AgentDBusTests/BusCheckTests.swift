@@ -63,16 +63,7 @@ import Testing
 
     @Test func anAgentWithoutABusRunsUntilItIsStopped() async throws {
         try await AgentWorld.with { world async throws in
-            let agent = AgentBus(
-                configuration: DBusConfiguration(address: nil, isRequired: false),
-                instances: world.instances,
-                images: world.images,
-                volumes: world.volumes,
-                directory: world.directory,
-                network: world.network,
-                drivers: [world.hypervisor],
-                logger: BusWorld.silent
-            )
+            let agent = BusWorld.agent(of: world, on: nil, isRequired: false)
             let group = ServiceGroup(configuration: .init(services: [agent], logger: BusWorld.silent))
             let running = Task { try await group.run() }
             await group.triggerGracefulShutdown()
@@ -86,16 +77,7 @@ import Testing
             let address = try #require(BusAddress("unix:path=\(scratch.appending("bus"))"))
             try await AgentWorld.with { world async throws in
                 let log = LogRecorder()
-                let agent = AgentBus(
-                    configuration: DBusConfiguration(address: address, isRequired: false),
-                    instances: world.instances,
-                    images: world.images,
-                    volumes: world.volumes,
-                    directory: world.directory,
-                    network: world.network,
-                    drivers: [world.hypervisor],
-                    logger: log.logger
-                )
+                let agent = BusWorld.agent(of: world, on: address, isRequired: false, logger: log.logger)
                 let group = ServiceGroup(configuration: .init(services: [agent], logger: BusWorld.silent))
                 let running = Task { try await group.run() }
                 // With the third try two have failed.

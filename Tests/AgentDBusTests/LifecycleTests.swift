@@ -254,6 +254,73 @@ import Testing
         }
     }
 
+    @Test func aPullIsMadeWithCredentialsOfItsOwn() async throws {
+        try await BusWorld.with { world async throws in
+            let cases: [([(String, Value)], RegistryCredentials)] = [
+                (
+                    [("Username", .string("bob")), ("Password", .string("secret"))],
+                    .password(user: "bob", password: "secret")
+                ),
+                ([("IdentityToken", .string("id"))], .identityToken("id")),
+                ([("RegistryToken", .string("reg"))], .registryToken("reg")),
+            ]
+            for (options, credentials) in cases {
+                try await world.call("Manager", "PullImage", .string("test"), .properties(options), .uint64(1))
+                #expect(world.world.pictures.credentials.last == credentials)
+            }
+            let asked = world.world.pictures.credentials.count
+            for names in [["Username"], ["Password"], ["Username", "Password", "RegistryToken"]] {
+                let options = names.map { ($0, Value.string("secret")) }
+                let (kind, text) = try await world.refusal(
+                    "Manager",
+                    "PullImage",
+                    .string("test"),
+                    .properties(options),
+                    .uint64(0)
+                )
+                #expect(kind == .invalidArgument && text.contains("Username and Password"), "\(names): \(text)")
+                #expect(!text.contains("secret"))
+            }
+            let colon = [("Username", Value.string("b:b")), ("Password", .string("secret"))]
+            let (kind, text) = try await world.refusal(
+                "Manager",
+                "PullImage",
+                .string("test"),
+                .properties(colon),
+                .uint64(0)
+            )
+            #expect(kind == .invalidArgument && text.contains("colon"), "\(text)")
+            #expect(world.world.pictures.credentials.count == asked, "the registry was not asked")
+        }
+    }
+
+    @Test func whatTheHostHasAndWhoHasItIsTold() async throws {
+        try await BusWorld.with { world async throws in
+            let instance = try await world.makeInstance("web")
+            let volume = try await world.makeVolume("data")
+            typealias Values = [String: Variant]
+            let report = try await world.call("Manager", "GetResources")
+            let resources = try #require(report.first.flatMap { [String: Values]($0) })
+            #expect(Set(resources.keys) == ["CPU", "Memory", "Disk", "Network"])
+            #expect(resources["CPU"]?["Capacity"] == Variant(.uint64(4)))
+            #expect(resources["CPU"]?["Allocated"] == Variant(.uint64(2)))
+            #expect(resources["Network"]?["Source"] == Variant(.string("unknown")))
+            let allocations = try #require(report.last.flatMap { [ObjectPath: Values]($0) })
+            #expect(allocations.keys.map { $0 } == [instance])
+            #expect(allocations[instance]?["VCPUs"] == Variant(.uint32(2)))
+            #expect(allocations[instance]?["BandwidthUpload"] == nil, "it is not limited")
+
+            let usage = try await world.call("Manager", "GetDiskUsage")
+            let categories = try #require(usage.first.flatMap { [String: Values]($0) })
+            #expect(Set(categories.keys) == ["Images", "Downloads", "Overlays", "Volumes", "Logs"])
+            #expect(categories["Images"]?["Active"] == Variant(.uint64(1)))
+            #expect(categories["Images"]?["Size"] == Variant(.uint64(4 << 20)))
+            let objects = try #require(usage.last.flatMap { [ObjectPath: Values]($0) })
+            #expect(Set(objects.keys) == [.image(AgentWorld.imageName), instance, volume])
+            #expect(objects[instance]?["Overlay"] == Variant(.uint64(1 << 20)))
+        }
+    }
+
     @Test func imagesThatNobodyUsesArePruned() async throws {
         try await BusWorld.with { world async throws in
             func prune(_ options: [(String, Value)]) async throws -> [Value] {

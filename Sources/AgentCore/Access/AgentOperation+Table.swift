@@ -8,8 +8,10 @@ extension AgentOperation {
         case .getSpecificationYAML: .init("GET /spec.yaml", nil, .open)
         case .getSpecificationJSON: .init("GET /spec.json", nil, .open)
         case .getCapabilities: .init("GET /capabilities", "version", .known, ["Manager.*"], .systemRead)
-        case .getResources: .init("GET /resources", "resources", .instance(.read))
-        case .getDiskUsage: .init("GET /system/df", "system df", .instance(.read))
+        case .getResources:
+            .init("GET /resources", "resources", .instance(.read), ["Manager.GetResources"], .instanceRead)
+        case .getDiskUsage:
+            .init("GET /system/df", "system df", .instance(.read), ["Manager.GetDiskUsage"], .instanceRead)
         case .followEvents: .init("GET /events", "events", .instance(.read), errors: [.invalidState])
 
         // Images

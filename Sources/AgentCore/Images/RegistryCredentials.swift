@@ -7,6 +7,20 @@ public enum RegistryCredentials: Sendable, Hashable {
     case identityToken(String)
     /// What the registry itself takes as it is (a bearer token).
     case registryToken(String)
+
+    /// What is wrong with them, as the end of a sentence; nil if a registry can be shown them.
+    ///
+    /// A colon ends the user's name in basic authentication (RFC 7617), and a token is visible ASCII (RFC 6750).
+    public var fault: String? {
+        switch self {
+        case .password(let user, _) where user.isEmpty || user.contains(":"):
+            "has a user name that is empty or has a colon"
+        case .registryToken(let token) where token.isEmpty || !token.utf8.allSatisfy({ (33...126).contains($0) }):
+            "has no valid token"
+        case .identityToken(let token) where token.isEmpty: "has no valid token"
+        default: nil
+        }
+    }
 }
 
 extension RegistryCredentials: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {

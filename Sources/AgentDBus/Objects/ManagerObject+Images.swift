@@ -46,12 +46,13 @@ extension ManagerObject {
     ) async throws -> (ObjectPath, ObjectPath) {
         var options = Options(given)
         let tags: [String: String] = try options.take("Labels") ?? [:]
+        let credentials = try RegistryCredentials(&options)
         try options.finish()
         let reference = try ImageReference(name)
         let place = try await operations.reserve(for: call)
         let image: Image
         do {
-            image = try await images.pull(reference, tags: tags)
+            image = try await images.pull(reference, tags: tags, credentials: credentials)
         } catch {
             await operations.release(place)
             throw error

@@ -7,6 +7,7 @@ struct ManagerObject: Sendable {
     let instances: InstancesService
     let images: ImagesService
     let volumes: VolumesService
+    let resources: ResourcesService
     let network: any NetworkBackend
     let published: PublishedObjects
     let operations: OperationRegistry
@@ -14,7 +15,7 @@ struct ManagerObject: Sendable {
     let logger: Logger
 
     var interface: Interface {
-        Interface(AgentInterface.manager, instanceMembers + imageMembers + storageMembers + common)
+        Interface(AgentInterface.manager, instanceMembers + imageMembers + storageMembers + resourceMembers + common)
     }
 
     private var common: [Interface.Member] {

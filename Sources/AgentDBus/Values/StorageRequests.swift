@@ -86,3 +86,30 @@ extension ImagePruneRequest {
         try options.finish()
     }
 }
+
+extension RegistryCredentials {
+    /// Those of a pull; nil without any.
+    ///
+    /// - Throws: `invalidArgument` `invalid_registry_auth` for half of them or for more than one kind.
+    init?(_ options: inout Options) throws(AgentError) {
+        let user: String? = try options.take("Username")
+        let password: String? = try options.take("Password")
+        let identityToken: String? = try options.take("IdentityToken")
+        let registryToken: String? = try options.take("RegistryToken")
+        switch (user, password, identityToken, registryToken) {
+        case (nil, nil, nil, nil): return nil
+        case (let user?, let password?, nil, nil): self = .password(user: user, password: password)
+        case (nil, nil, let token?, nil): self = .identityToken(token)
+        case (nil, nil, nil, let token?): self = .registryToken(token)
+        default:
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_registry_auth",
+                "credentials are either Username and Password, or IdentityToken, or RegistryToken"
+            )
+        }
+        if let fault {
+            throw AgentError(.invalidArgument, code: "invalid_registry_auth", "what the registry is shown \(fault)")
+        }
+    }
+}

@@ -21,10 +21,8 @@ extension RegistryCredentials {
         if let token = login.identityToken, !token.isEmpty {
             self = .identityToken(token)
         } else if let token = login.registryToken, !token.isEmpty {
-            guard token.utf8.allSatisfy({ (33...126).contains($0) }) else { throw invalid("has no valid token") }
             self = .registryToken(token)
         } else if let user = login.username, !user.isEmpty {
-            guard !user.contains(":") else { throw invalid("has a user name with a colon") }
             self = .password(user: user, password: login.password ?? "")
         } else if let auth = login.auth, !auth.isEmpty {
             guard let data = Data(base64Encoded: auth), let text = String(data: data, encoding: .utf8),
@@ -34,6 +32,7 @@ extension RegistryCredentials {
         } else {
             return nil
         }
+        if let fault { throw invalid(fault) }
     }
 
     /// The registry of a server's address, which may be a URL (`https://index.docker.io/v1/`).

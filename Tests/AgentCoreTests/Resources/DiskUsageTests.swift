@@ -3,12 +3,6 @@ import AgentTestSupport
 import Testing
 
 @Suite struct DiskUsageTests {
-    private struct Host: HostProbe {
-        func capacity() async throws -> HostCapacity {
-            HostCapacity(processors: 1, memory: .gibibytes(1), disk: .gibibytes(1), uplink: nil)
-        }
-    }
-
     @Test func whatIsInUseIsActiveAndTheRestReclaimable() async throws {
         try await AgentWorld.with { world in
             let (twin, other) = (try ImageReference("twin:1"), try ImageReference("other:1"))
@@ -23,16 +17,7 @@ import Testing
             _ = try await world.make("web")
             _ = try await world.make("off")
             _ = try await world.instances.stop("off")
-            let report = try await ResourcesService(
-                configuration: ResourcesConfiguration(networkLimit: nil, networkOversubscription: 1),
-                probe: Host(),
-                instances: world.directory,
-                images: world.images,
-                imageStore: world.pictures,
-                disks: world.disks,
-                volumes: world.volumes,
-                logs: world.logs
-            ).diskUsage()
+            let report = try await world.resources().diskUsage()
             #expect(report.images == .init(count: 2, active: 1, size: .mebibytes(8), reclaimable: .mebibytes(4)))
             #expect(report.overlays == .init(count: 2, active: 1, size: .mebibytes(2), reclaimable: .mebibytes(1)))
             #expect(report.downloads.reclaimable.bytes == 0)

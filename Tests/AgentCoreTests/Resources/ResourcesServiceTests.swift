@@ -3,29 +3,12 @@ import AgentTestSupport
 import Testing
 
 @Suite struct ResourcesServiceTests {
-    private struct Host: HostProbe {
-        var uplink: BitRate?
-
-        func capacity() async throws -> HostCapacity {
-            HostCapacity(processors: 4, memory: .gibibytes(8), disk: .gibibytes(100), uplink: uplink)
-        }
-    }
-
     private func report(
         _ world: AgentWorld,
         uplink: BitRate? = nil,
         limit: BitRate? = nil
     ) async throws -> ResourcesReport {
-        try await ResourcesService(
-            configuration: ResourcesConfiguration(networkLimit: limit, networkOversubscription: 2),
-            probe: Host(uplink: uplink),
-            instances: world.directory,
-            images: world.images,
-            imageStore: world.pictures,
-            disks: world.disks,
-            volumes: world.volumes,
-            logs: world.logs
-        ).report()
+        try await world.resources(uplink: uplink, limit: limit, oversubscription: 2).report()
     }
 
     @Test func whatRunsIsCountedAndOfWhatIsStoppedTheDisk() async throws {

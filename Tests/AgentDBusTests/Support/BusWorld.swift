@@ -45,16 +45,7 @@ struct BusWorld: Sendable {
         try await PrivateBus.with(policy: policy) { bus async throws in
             try await AgentWorld.with(behaviour: behaviour) { world async throws in
                 let address = try #require(BusAddress(bus.address))
-                let agent = AgentBus(
-                    configuration: DBusConfiguration(address: address, isRequired: true),
-                    instances: world.instances,
-                    images: world.images,
-                    volumes: world.volumes,
-                    directory: world.directory,
-                    network: world.network,
-                    drivers: [world.hypervisor],
-                    logger: silent
-                )
+                let agent = agent(of: world, on: address)
                 let (opens, opened) = AsyncStream.makeStream(of: Void.self)
                 let group = ServiceGroup(
                     configuration: .init(services: [Running(agent: agent, opened: opened)], logger: silent)
@@ -78,6 +69,26 @@ struct BusWorld: Sendable {
                 }
             }
         }
+    }
+
+    /// The agent's objects, over a world's services.
+    static func agent(
+        of world: AgentWorld,
+        on address: BusAddress?,
+        isRequired: Bool = true,
+        logger: Logger = silent
+    ) -> AgentBus {
+        AgentBus(
+            configuration: DBusConfiguration(address: address, isRequired: isRequired),
+            instances: world.instances,
+            images: world.images,
+            volumes: world.volumes,
+            resources: world.resources(),
+            directory: world.directory,
+            network: world.network,
+            drivers: [world.hypervisor],
+            logger: logger
+        )
     }
 
     private struct Running: Service {
