@@ -63,18 +63,6 @@ struct SystemdManager: Sendable {
         }
     }
 
-    /// Returns when nothing of a start of a unit runs any more, nor anything that systemd runs after it; also when systemd
-    /// does not answer, or the longest time for that has passed.
-    func awaitEnd(of unit: String, invocation: String?) async {
-        try? await withDeadline(Self.jobDeadline, "") {
-            var pause = Duration.milliseconds(5)
-            while let state = try await self.state(of: unit), state.invocation == invocation, !state.isOver {
-                try await Task.sleep(for: pause)
-                pause = min(pause * 2, .milliseconds(200))
-            }
-        }
-    }
-
     /// Keeps a unit in memory when it has ended.
     ///
     /// - Throws: If there is no such unit any more.

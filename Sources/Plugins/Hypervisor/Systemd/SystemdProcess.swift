@@ -3,7 +3,6 @@ import CLinux
 import Dispatch
 import Glibc
 import Logging
-import Synchronization
 import SystemPackage
 
 /// The main process of a unit: the kernel tells of its end, and systemd how it ended.
@@ -13,10 +12,9 @@ final class SystemdProcess: SupervisedProcess {
     private let manager: SystemdManager
     private let files: UnitFiles
     private let exit = OneShot<ProcessExit>()
-    private let wasKilled = Mutex(false)
     private let logger: Logger
 
-    /// How long systemd may take to notice what the kernel has told already.
+    /// How long systemd may take to notice what the kernel has told already, and to end the unit.
     private static let patience = Duration.seconds(10)
 
     /// Watches a process.
@@ -71,7 +69,6 @@ final class SystemdProcess: SupervisedProcess {
     func signal(_ number: Int32) {
         // Its unit may be another start's by then, which nobody makes before this one's end is known.
         guard exit.value == nil else { return }
-        if number == SIGKILL { wasKilled.withLock { $0 = true } }
         Task {
             do {
                 guard try await isOurs() else { return }
@@ -97,7 +94,8 @@ final class SystemdProcess: SupervisedProcess {
         return state?.invocation == identity.invocation && state?.mainProcess == identity.pid
     }
 
-    /// What systemd says of the end, as soon as it has noticed it: what it runs at the unit's end may wait for the agent.
+    /// What systemd says of the end, once nothing of the unit is left: whether memory was wanting it knows for sure by then,
+    /// and what it runs after the end needs the files that the process was given.
     private func findExit() async -> ProcessExit {
         do {
             return try await withDeadline(Self.patience, "systemd's word of the end of \(unit)") {
@@ -105,7 +103,7 @@ final class SystemdProcess: SupervisedProcess {
                 while true {
                     let state = try await self.manager.state(of: self.unit)
                     guard let state, state.invocation == self.identity.invocation else { return .unknown }
-                    if let exit = state.exit, state.isOver || !self.mayBeOutOfMemory(exit) { return exit }
+                    if let exit = state.exit, state.isOver { return exit }
                     try await Task.sleep(for: pause)
                     pause = min(pause * 2, .milliseconds(20))
                 }
@@ -114,15 +112,10 @@ final class SystemdProcess: SupervisedProcess {
             let state = try? await manager.state(of: unit)
             let exit = state?.invocation == identity.invocation ? state?.exit : nil
             logger.warning(
-                "how a unit ended is not known for sure",
+                "a unit that has ended does not come to its end",
                 metadata: ["unit": "\(unit)", "exit": "\(exit ?? .unknown)", "error": "\(error)"]
             )
             return exit ?? .unknown
         }
-    }
-
-    /// Whether it may have ended for want of memory, which systemd knows for sure when nothing of the unit is left.
-    private func mayBeOutOfMemory(_ exit: ProcessExit) -> Bool {
-        exit != .code(0) && !wasKilled.withLock { $0 }
     }
 }

@@ -24,8 +24,6 @@ public final class SystemdSupervisor: ProcessSupervisor {
     private let children: ChildProcessSupervisor
     /// One watcher a process, however often it is adopted or found.
     private let watched = Mutex<[ProcessIdentity: SystemdProcess]>([:])
-    /// Units whose process has ended, and which are cleared up after.
-    private let endings = Mutex<[String: Task<Void, Never>]>([:])
     private let queue = DispatchQueue(label: "hypeman.units")
     private let outputs: OutputLimit?
     private let logger: Logger
@@ -88,7 +86,6 @@ public final class SystemdSupervisor: ProcessSupervisor {
             )
         }
         let files = self.files(of: unit)
-        await endings.withLock { $0[unit.name] }?.value
         try await files.prepare(specification)
         do {
             try await manager.limit(unit.name, specification.limits)
@@ -195,7 +192,7 @@ public final class SystemdSupervisor: ProcessSupervisor {
                 files: files(of: unit),
                 queue: queue,
                 logger: logger,
-                onExit: { [weak self] identity in self?.forget(identity, unit) }
+                onExit: { [weak self] identity in await self?.forget(identity, unit) }
             )
             watched[found.identity] = process
             return (process, true)
@@ -208,26 +205,19 @@ public final class SystemdSupervisor: ProcessSupervisor {
         return process
     }
 
-    /// Takes back what a unit was given, once it is over as a whole: what it runs at its end has the same mounts.
-    private func forget(_ identity: ProcessIdentity, _ unit: ProcessUnit) {
+    private func forget(_ identity: ProcessIdentity, _ unit: ProcessUnit) async {
         watched.withLock { $0[identity] = nil }
         outputs?.remove(identity.pid)
-        endings.withLock { endings in
-            endings[unit.name] = Task {
-                await self.manager.awaitEnd(of: unit.name, invocation: identity.invocation)
-                await self.manager.release(unit.name)
-                do {
-                    try await self.files(of: unit).removeAll()
-                } catch {
-                    self.logger.warning(
-                        "files of a VM that has ended remain",
-                        metadata: ["unit": "\(unit.name)", "error": "\(error)"]
-                    )
-                }
-                self.logger.debug("unit ended", metadata: ["unit": "\(unit.name)", "pid": "\(identity.pid)"])
-                self.endings.withLock { $0[unit.name] = nil }
-            }
+        await manager.release(unit.name)
+        do {
+            try await files(of: unit).removeAll()
+        } catch {
+            logger.warning(
+                "files of a VM that has ended remain",
+                metadata: ["unit": "\(unit.name)", "error": "\(error)"]
+            )
         }
+        logger.debug("unit ended", metadata: ["unit": "\(unit.name)", "pid": "\(identity.pid)"])
     }
 
     // MARK: Names
