@@ -10,6 +10,9 @@ low() { score "$1" | awk '{ print; low = $1 <= 2.0 } END { exit !(NR == 1 && low
 run_once() { with_console once hypeman run --rm --name once --memory 256MB --cpus 1 busybox:1 sh -c 'echo hello from $((6*7)); exit 3'; }
 ran() { run_once; [ $? -eq 3 ]; }
 
+# What an earlier check did as it was advised is the package's to do here.
+rm -f /etc/sysctl.d/60-hypeman.conf
+sysctl --quiet --write net.ipv4.ip_forward=0
 check "${packages[*]##*/} is installed" install_package || fail
 check "its service is active within seconds" eventually 10 systemctl is-active hypeman-agent.service || fail
 check "it answers" eventually 10 answers || fail

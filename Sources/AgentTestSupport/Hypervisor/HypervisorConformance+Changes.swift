@@ -4,7 +4,7 @@ import SystemPackage
 
 extension HypervisorConformance {
     /// What every hypervisor that can change a machine while it runs must do.
-    static let changeClaims: [ConformanceClaim<Subject>] = [
+    public static let changeClaims: [ConformanceClaim<Subject>] = [
         ConformanceClaim("a machine is resized within its bounds and no further") { subject in
             guard try await subject.driver.information().capabilities.resize else { return }
             var roomy = subject.machine

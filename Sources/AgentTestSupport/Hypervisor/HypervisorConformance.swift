@@ -32,7 +32,8 @@ public enum HypervisorConformance {
 
     public static let claims: [ConformanceClaim<Subject>] = lifeClaims + snapshotClaims + changeClaims
 
-    private static let lifeClaims: [ConformanceClaim<Subject>] = [
+    /// Of starts, ends and adoption.
+    public static let lifeClaims: [ConformanceClaim<Subject>] = [
         ConformanceClaim("the information names the driver and says why it is slow") { subject in
             let information = try await subject.driver.information()
             try require(information.name == subject.driver.name, "it names \(information.name)")
