@@ -25,7 +25,7 @@ struct DirectoryBlocks {
         directories = entries.reduce(0) { $1.node.directory == nil ? $0 : $0 + 1 }
         entries.append(Entry(name: [46], node: node))
         entries.append(Entry(name: EntryPath.parent, node: directory.parent?.node ?? node))
-        entries.sort { $0.name.isBytewiseBefore($1.name) }
+        entries = Self.sorted(entries)
         self.entries = entries
         var full = 0
         var used = 0
@@ -38,6 +38,25 @@ struct DirectoryBlocks {
             used += needed
         }
         size = full * ErofsFormat.blockSize + used
+    }
+
+    /// In the order of their names.
+    ///
+    /// What is moved about is numbers, the first bytes of a name and its place: entries would have their references counted
+    /// with each move.
+    private static func sorted(_ entries: [Entry]) -> [Entry] {
+        var order = entries.enumerated().map { place, entry in
+            // A name has no NUL, so one that ends early is before those that go on.
+            let start = (0..<8).reduce(into: UInt64(0)) { start, index in
+                start = start << 8 | (index < entry.name.count ? UInt64(entry.name[index]) : 0)
+            }
+            return (start: start, place: place)
+        }
+        order.sort {
+            $0.start == $1.start
+                ? entries[$0.place].name.isBytewiseBefore(entries[$1.place].name) : $0.start < $1.start
+        }
+        return order.map { entries[$0.place] }
     }
 
     /// The blocks one after the other, all but the last padded; needs the numbers of the nodes.
