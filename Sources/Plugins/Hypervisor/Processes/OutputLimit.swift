@@ -57,8 +57,10 @@ final class OutputLimit: Sendable {
     func add(_ pid: Int32, file: FilePath) { add(pid, path: file.string) }
 
     private func add(_ pid: Int32, path: String) {
-        let watch = inotify_add_watch(descriptor, path, UInt32(IN_MODIFY))
-        guard watch >= 0, let file = OutputFile(path) else {
+        // The watch is on the very file, wherever the path leads by then.
+        let file = OutputFile(path)
+        let watch = file.map { inotify_add_watch(descriptor, $0.place, UInt32(IN_MODIFY)) } ?? -1
+        guard let file, watch >= 0 else {
             logger.warning(
                 "the output of a process is not bounded",
                 metadata: ["pid": "\(pid)", "error": "\(Errno(rawValue: errno))"]
@@ -146,6 +148,9 @@ private final class OutputFile: Sendable {
         if descriptor >= 0 { close(descriptor) }
     }
 
+    /// A path that leads to it, as long as this is there.
+    var place: String { "/proc/self/fd/\(descriptor)" }
+
     func size() throws(Errno) -> off_t {
         var information = stat()
         guard fstat(descriptor, &information) == 0 else { throw Errno(rawValue: errno) }
@@ -154,6 +159,6 @@ private final class OutputFile: Sendable {
 
     func empty() throws(Errno) {
         // ftruncate(2) does not take a descriptor that is only a place (open(2), O_PATH).
-        guard truncate("/proc/self/fd/\(descriptor)", 0) == 0 else { throw Errno(rawValue: errno) }
+        guard truncate(place, 0) == 0 else { throw Errno(rawValue: errno) }
     }
 }
