@@ -19,14 +19,13 @@ struct DirectoryBlocks {
     ///   - directory: The directory.
     ///   - node: Its own node, for `.`; its parent's is `..`, and the root is its own parent.
     init(_ directory: Directory, node: Node) {
-        var entries: [Entry] = []
-        entries.reserveCapacity(directory.children.count + 2)
-        for (name, child) in directory.children { entries.append(Entry(name: name, node: child.node)) }
-        directories = entries.reduce(0) { $1.node.directory == nil ? $0 : $0 + 1 }
-        entries.append(Entry(name: [46], node: node))
-        entries.append(Entry(name: EntryPath.parent, node: directory.parent?.node ?? node))
-        entries = Self.sorted(entries)
-        self.entries = entries
+        var unsorted: [Entry] = []
+        unsorted.reserveCapacity(directory.children.count + 2)
+        for (name, child) in directory.children { unsorted.append(Entry(name: name, node: child.node)) }
+        directories = unsorted.reduce(0) { $1.node.directory == nil ? $0 : $0 + 1 }
+        unsorted.append(Entry(name: [46], node: node))
+        unsorted.append(Entry(name: EntryPath.parent, node: directory.parent?.node ?? node))
+        entries = Self.sorted(unsorted)
         var full = 0
         var used = 0
         for entry in entries {
