@@ -77,5 +77,5 @@ extension ManagerObject {
     }
 
     private static func number(_ value: Int) -> Variant { Variant(.uint64(UInt64(clamping: value))) }
-    private static func size(_ value: ByteSize) -> Variant { number(value.bytes) }
+    static func size(_ value: ByteSize) -> Variant { number(value.bytes) }
 }

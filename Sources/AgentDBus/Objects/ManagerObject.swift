@@ -102,11 +102,11 @@ struct ManagerObject: Sendable {
     private static func values(_ usage: InstanceUsage) -> [String: Variant] {
         [
             "CPUUSec": Variant(.uint64(usage.machine?.cpuTime.microsecondsValue ?? 0)),
-            "ResidentMemory": Variant(.uint64(UInt64(clamping: usage.machine?.residentMemory.bytes ?? 0))),
+            "ResidentMemory": size(usage.machine?.residentMemory ?? ByteSize(bytes: 0)),
             "ReceivedBytes": Variant(.uint64(usage.network?.receivedBytes ?? 0)),
             "SentBytes": Variant(.uint64(usage.network?.sentBytes ?? 0)),
             "VCPUs": Variant(.uint32(UInt32(clamping: usage.instance.specification.vcpus))),
-            "Memory": Variant(.uint64(UInt64(clamping: usage.instance.specification.memory.bytes))),
+            "Memory": size(usage.instance.specification.memory),
         ]
     }
 }
