@@ -92,30 +92,17 @@ import Testing
 
 /// Takes connections, listens to the first line, and ends them.
 private final class RefusingBus: Sendable {
-    private let socket: Int32
+    private let listener: UnixListener
     private let queue = DispatchQueue(label: "test.refusing-bus")
 
-    init(at path: String) throws {
-        socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard result == 0, listen(socket, 8) == 0 else { throw ToolFailure(description: "cannot listen at \(path)") }
-    }
-
-    deinit { close(socket) }
+    init(at path: String) throws { listener = try UnixListener(at: path) }
 
     /// Returns when so many have come.
     func refuse(_ count: Int) async {
         await withCheckedContinuation { continuation in
-            queue.async { [socket] in
+            queue.async { [listener] in
                 for _ in 0..<count {
-                    let peer = accept(socket, nil, nil)
+                    let peer = accept(listener.descriptor, nil, nil)
                     // Whoever ends it before it was spoken to resets it, which is another error.
                     var byte: UInt8 = 0
                     while read(peer, &byte, 1) == 1, byte != UInt8(ascii: "\n") {}

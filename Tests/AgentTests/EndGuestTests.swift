@@ -55,37 +55,22 @@ import Testing
 
 /// Takes one connection on a Unix socket, and says nothing.
 private final class SilentListener: Sendable {
-    private let descriptor: Int32
+    private let listener: UnixListener
 
-    init(at path: String) throws {
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let isBound = withUnsafePointer(to: address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard isBound == 0, listen(descriptor, 1) == 0 else { throw Errno(rawValue: errno) }
-    }
+    init(at path: String) throws { listener = try UnixListener(at: path) }
 
-    deinit { close(descriptor) }
-
-    /// What was asked; the connection is held as long as this is there.
+    /// What was asked; the connection stays open, as its end would be an answer.
     func request() async throws -> String {
-        let descriptor = descriptor
-        return try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async {
-                var listener = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-                guard poll(&listener, 1, 20_000) == 1 else {
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global().async { [listener] in
+                var waiting = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
+                guard poll(&waiting, 1, 20_000) == 1 else {
                     return continuation.resume(throwing: ToolFailure(description: "nobody asks the agent"))
                 }
-                let connection = accept(descriptor, nil, nil)
+                let connection = accept(listener.descriptor, nil, nil)
                 var buffer = [UInt8](repeating: 0, count: 4096)
                 let count = recv(connection, &buffer, buffer.count, 0)
                 guard count > 0 else { return continuation.resume(throwing: Errno(rawValue: errno)) }
-                // Left open: its end would be an answer.
                 continuation.resume(returning: String(decoding: buffer.prefix(count), as: UTF8.self))
             }
         }

@@ -113,30 +113,19 @@ import Testing
 
 /// Accepts one connection, completes the authentication, and answers the first message with bytes of a test's choice.
 private final class HostileBus: Sendable {
-    private let socket: Int32
+    private let listener: UnixListener
     private let bytes: [UInt8]
     private let queue = DispatchQueue(label: "test.hostile-bus")
 
     init(at path: String, says bytes: [UInt8]) throws {
         self.bytes = bytes
-        socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard result == 0, listen(socket, 1) == 0 else { throw ToolFailure(description: "cannot listen at \(path)") }
+        listener = try UnixListener(at: path)
     }
-
-    deinit { close(socket) }
 
     func serve() async {
         await withCheckedContinuation { continuation in
             queue.async { [self] in
-                let peer = accept(socket, nil, nil)
+                let peer = accept(listener.descriptor, nil, nil)
                 var received: [UInt8] = []
                 func receive(until isThere: ([UInt8]) -> Bool) {
                     var buffer = [UInt8](repeating: 0, count: 4096)
