@@ -4,6 +4,9 @@ import SystemPackage
 import Tar
 
 extension LayerBlob.Compression {
+    /// How many of a file's first bytes say what it holds.
+    static let magicLength = 4
+
     /// What the first bytes of a file say (RFC 1952, RFC 8878).
     init(magic: [UInt8]) {
         if magic.starts(with: [0x1f, 0x8b]) {
@@ -20,7 +23,7 @@ extension LayerBlob.Compression {
         try Files.translating("cannot read \(path)") {
             let descriptor = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
             return try descriptor.closeAfter {
-                var magic = [UInt8](repeating: 0, count: 4)
+                var magic = [UInt8](repeating: 0, count: magicLength)
                 let count = try magic.withUnsafeMutableBytes {
                     try descriptor.read(fromAbsoluteOffset: Int64(offset), into: $0)
                 }

@@ -12,20 +12,33 @@ struct BlobDownload: Sendable {
     private let descriptor: OCI.Descriptor
     private let transport: RegistryTransport
     private let meter: ProgressMeter
+    private let arrival: LayerArrival?
     private let receiver: Receiver
 
     /// Opens the file, and hashes what an earlier download left in it.
+    ///
+    /// - Parameters:
+    ///   - descriptor: The blob.
+    ///   - transport: How registries are asked.
+    ///   - store: Where it is kept.
+    ///   - meter: Counts what is there.
+    ///   - arrival: Told what is there, for who reads it meanwhile.
+    /// - Throws: ``AgentError`` if there can be no file; `CancellationError`.
     init(
         _ descriptor: OCI.Descriptor,
         transport: RegistryTransport,
         store: ContentStore,
-        meter: ProgressMeter
+        meter: ProgressMeter,
+        arrival: LayerArrival? = nil
     ) async throws {
         self.descriptor = descriptor
         self.transport = transport
         self.meter = meter
+        self.arrival = arrival
         receiver = try await Blocking.long("blob") { cancellation in
-            try Receiver(BlobFile(resuming: descriptor.digest, size: descriptor.size, in: store, cancellation))
+            let file = try BlobFile(resuming: descriptor.digest, size: descriptor.size, in: store, cancellation)
+            try arrival?.begin(file.path, count: file.count)
+            return Receiver(file)
         }
         meter.add(receiver.file.count)
     }
@@ -52,6 +65,7 @@ struct BlobDownload: Sendable {
     func keep() async throws {
         let (descriptor, receiver) = (descriptor, receiver)
         try await Blocking.short { try receiver.file.keep(as: descriptor.digest, size: descriptor.size) }
+        arrival?.complete()
     }
 
     /// Lets the file wait for another download.
@@ -72,21 +86,21 @@ struct BlobDownload: Sendable {
         }
         let length = response.headers.first(name: "content-length").flatMap { Int($0) }
         if let length, receiver.file.count + length > descriptor.size { throw tooLong() }
-        let (receiver, descriptor, meter) = (receiver, descriptor, meter)
+        let (receiver, descriptor) = (receiver, descriptor)
         do {
             try await StallWatch.read(response.body, transport.patience) { part in
                 guard receiver.file.count + receiver.step.readableBytes + part.readableBytes <= descriptor.size else {
                     throw tooLong()
                 }
                 receiver.step.writeImmutableBuffer(part)
-                if receiver.step.readableBytes >= Self.stepSize { try await receiver.flush(meter) }
+                if receiver.step.readableBytes >= Self.stepSize { try await flush() }
             }
         } catch {
             // What came before the connection broke need not come again.
-            try await receiver.flush(meter)
+            try await flush()
             throw error
         }
-        try await receiver.flush(meter)
+        try await flush()
         guard receiver.file.count < descriptor.size else { return }
         // Without a length, a connection that broke off looks like the end.
         guard length != nil else { throw HTTPClientError.remoteConnectionClosed }
@@ -96,6 +110,11 @@ struct BlobDownload: Sendable {
             "blob \(descriptor.digest) has \(receiver.file.count) bytes at \(request.endpoint.registry), "
                 + "not the \(descriptor.size) that the manifest says"
         )
+    }
+
+    private func flush() async throws {
+        try await receiver.flush(meter)
+        arrival?.advance(to: receiver.file.count)
     }
 
     /// Whether an answer goes on with the byte `offset`.
@@ -116,6 +135,7 @@ struct BlobDownload: Sendable {
 
     private func reset() async throws {
         let receiver = receiver
+        arrival?.fail()
         meter.add(-receiver.file.count)
         try await Blocking.short { try receiver.file.reset() }
         receiver.sources = 1

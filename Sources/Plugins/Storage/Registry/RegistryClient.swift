@@ -85,6 +85,7 @@ public final class RegistryClient: ImageRegistry {
             try await Blocking.short { [store] in try store.requireRoom(forMissing: manifest.layers) }
             let wanted = manifest.layers.map(\.digest)
             store.want(wanted)
+            var draft: DiskDraft?
             do {
                 // Before the layers, so that garbage collection knows whom their parts are for.
                 try await Blocking.short { [store] in
@@ -92,13 +93,16 @@ public final class RegistryClient: ImageRegistry {
                     _ = try store.put(bytes)
                 }
                 let meter = ProgressMeter(status: .pulling, total: total, report: progress)
-                try await download(manifest.layers, of: source, meter: meter)
+                draft = try await beginDisk(of: digest, manifest, configuration)
+                try await download(manifest.layers, of: source, meter: meter, for: draft)
                 let image = try await Blocking.short { [store] in
                     try FetchedImage(digest: digest, manifest: manifest, document: configuration, store: store)
                 }
                 meter.finish()
+                if let draft { await store.keep(draft, of: digest) }
                 return image
             } catch {
+                await draft?.discard()
                 store.unwant(wanted)
                 throw error
             }
@@ -126,27 +130,61 @@ public final class RegistryClient: ImageRegistry {
 
     // MARK: Layers
 
-    private func download(_ layers: [OCI.Descriptor], of source: Source, meter: ProgressMeter) async throws {
+    /// Begins the root disk, unless it is there; nil also for documents that don't fit together, of which somebody else
+    /// tells.
+    private func beginDisk(
+        of digest: Digest,
+        _ manifest: OCI.Manifest,
+        _ document: OCI.ConfigurationDocument
+    ) async throws -> DiskDraft? {
+        let diffIDs = document.rootfs.diffIDs
+        guard diffIDs.count == manifest.layers.count, try await store.rootDisk(of: digest) == nil else { return nil }
+        return try DiskDraft(
+            Array(zip(manifest.layers, diffIDs)),
+            of: digest,
+            in: store,
+            limits: configuration.imageLimits
+        )
+    }
+
+    private func download(
+        _ layers: [OCI.Descriptor],
+        of source: Source,
+        meter: ProgressMeter,
+        for draft: DiskDraft?
+    ) async throws {
         var seen: Set<Digest> = []
         var pending = layers.filter { seen.insert($0.digest).inserted }[...]
         try await withThrowingTaskGroup { group in
             for _ in 0..<Self.parallelLayers {
                 guard let layer = pending.popFirst() else { break }
-                group.addTask { try await self.download(layer, of: source, meter: meter) }
+                group.addTask { try await self.download(layer, of: source, meter: meter, for: draft) }
             }
             while try await group.next() != nil {
                 guard let layer = pending.popFirst() else { continue }
-                group.addTask { try await self.download(layer, of: source, meter: meter) }
+                group.addTask { try await self.download(layer, of: source, meter: meter, for: draft) }
             }
         }
     }
 
-    private func download(_ layer: OCI.Descriptor, of source: Source, meter: ProgressMeter) async throws {
-        if try await Blocking.short({ [store] in try store.size(of: layer.digest) == layer.size }) {
+    private func download(
+        _ layer: OCI.Descriptor,
+        of source: Source,
+        meter: ProgressMeter,
+        for draft: DiskDraft?
+    ) async throws {
+        let arrival = draft?.arrival(of: layer.digest)
+        let isHere = try await Blocking.short { [store] in
+            guard try store.size(of: layer.digest) == layer.size else { return false }
+            try arrival?.begin(store.blobPath(layer.digest), count: layer.size)
+            arrival?.complete()
+            return true
+        }
+        if isHere {
             meter.add(layer.size)
             return
         }
-        let blob = try await BlobDownload(layer, transport: transport, store: store, meter: meter)
+        let blob = try await BlobDownload(layer, transport: transport, store: store, meter: meter, arrival: arrival)
         do {
             try await routes.trying(source.reference) { endpoint in
                 try await blob.receive(

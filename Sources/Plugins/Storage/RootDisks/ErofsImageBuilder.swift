@@ -1,7 +1,6 @@
 public import AgentCore
 import Glibc
 import SystemPackage
-import Tar
 
 /// Merges the layers of an image into one uncompressed erofs disk, in one pass and without unpacking them to a
 /// directory: owners, modes, attributes and devices are those of the tar headers although the agent need not be root,
@@ -21,13 +20,8 @@ public struct ErofsImageBuilder: ImageBuilder {
         _ image: FetchedImage,
         progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> RootDisk {
-        let meter = ProgressMeter(status: .converting, total: image.layers.reduce(0) { $0 + $1.size }, report: progress)
         do {
-            let disk = try await Blocking.long("image-build") { cancellation in
-                if let disk = try store.existingRootDisk(of: image.digest) { return disk }
-                return try write(image, meter: meter, cancellation: cancellation)
-            }
-            meter.finish()
+            let disk = try await self.disk(of: image, progress: progress)
             await store.release(image, dropping: true)
             return disk
         } catch {
@@ -38,55 +32,43 @@ public struct ErofsImageBuilder: ImageBuilder {
         }
     }
 
-    private func write(_ image: FetchedImage, meter: ProgressMeter, cancellation: Cancellation) throws -> RootDisk {
-        guard image.layers.count <= limits.maximumLayers else {
-            throw AgentError(
-                .invalidArgument,
-                code: "invalid_layer",
-                "the image has \(image.layers.count) layers, \(limits.maximumLayers) are allowed"
-            )
-        }
-        let temporary = store.temporaryPath("disk")
+    /// The disk that is there, that was written while the layers came, or that is written now.
+    private func disk(
+        of image: FetchedImage,
+        progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> RootDisk {
+        let draft = store.takeDraft(of: image.digest)
         do {
-            let data = try ErofsDataArea(temporary, limit: limits.maximumSize, budget: store.budget)
-            let tree = ImageTree(limits: limits) { data.release($0) }
-            for (index, layer) in image.layers.enumerated() {
-                try LayerReader(layer, index: index, of: image.layers.count, limits: limits)
-                    .apply(to: tree, data: data, meter: meter, cancellation: cancellation)
+            if let disk = try await store.rootDisk(of: image.digest) {
+                await draft?.discard()
+                return disk
             }
-            var writer = ErofsWriter(tree, data: data, uuid: try Self.uuid(of: image), cancellation: cancellation)
-            let size: Int
-            do {
-                size = try writer.finish()
-            } catch let failure as DecodingFailure {
-                throw AgentError(.invalidArgument, code: "invalid_layer", failure.description)
-            }
-            try data.disk.sync()
-            try cancellation.check()
-            let path = store.diskPath(image.digest)
-            try Files.rename(temporary, to: path)
-            return RootDisk(path: path, size: ByteSize(bytes: size))
         } catch {
-            unlink(temporary.string)
+            await draft?.discard()
             throw error
         }
+        if let disk = try await draft?.finished(progress: progress) { return try await name(disk, of: image) }
+        let layers = image.layers.map { LayerInput($0, limits: limits) }
+        let writer = try RootDiskWriter(layers, of: image.digest, in: store, limits: limits)
+        let meter = ProgressMeter(status: .converting, total: image.layers.reduce(0) { $0 + $1.size }, report: progress)
+        let disk = try await Blocking.long("image-build") { cancellation in
+            try writer.write(meter: meter, cancellation: cancellation)
+        }
+        meter.finish()
+        return try await name(disk, of: image)
     }
 
-    /// From what is in the layers, so that the same tree has the same disk to the last bit, however its layers were
-    /// compressed.
-    private static func uuid(of image: FetchedImage) throws -> [UInt8] {
-        let contents = image.layers.compactMap(\.diffID)
-        let digest =
-            contents.count == image.layers.count
-            ? try Digest(of: Array(contents.map(\.hex).joined(separator: " ").utf8)) : image.digest
-        var bytes: [UInt8] = []
-        var digits = digest.hex.utf8.prefix(32).makeIterator()
-        while let high = digits.next(), let low = digits.next() {
-            bytes.append(UInt8((high % 39 - 9) << 4 | (low % 39 - 9)))
+    /// Makes a whole disk the image's.
+    private func name(_ disk: RootDisk, of image: FetchedImage) async throws -> RootDisk {
+        let path = store.diskPath(image.digest)
+        try await Blocking.regardless {
+            do {
+                try Files.rename(disk.path, to: path)
+            } catch {
+                unlink(disk.path.string)
+                throw error
+            }
         }
-        // Version 8 (RFC 9562): made in a way of one's own.
-        bytes[6] = bytes[6] & 0x0f | 0x80
-        bytes[8] = bytes[8] & 0x3f | 0x80
-        return bytes
+        return RootDisk(path: path, size: disk.size)
     }
 }

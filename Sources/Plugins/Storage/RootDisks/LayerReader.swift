@@ -3,25 +3,22 @@ import Tar
 
 /// Reads one layer into a tree, and says of everything wrong in which layer and entry it is.
 struct LayerReader {
-    private let layer: LayerBlob
+    private let layer: LayerInput
     private let index: Int
     private let count: Int
-    private let limits: ImageLimits
 
     /// - Parameters:
     ///   - layer: The layer.
     ///   - index: Its place among the image's, from 0.
     ///   - count: How many there are.
-    ///   - limits: What it may ask of this host.
-    init(_ layer: LayerBlob, index: Int, of count: Int, limits: ImageLimits) {
+    init(_ layer: LayerInput, index: Int, of count: Int) {
         self.layer = layer
         self.index = index
         self.count = count
-        self.limits = limits
     }
 
     func apply(to tree: ImageTree, data: ErofsDataArea, meter: ProgressMeter, cancellation: Cancellation) throws {
-        let stream = LayerStream(layer, limits: limits, meter: meter, cancellation: cancellation)
+        let stream = LayerStream(layer, meter: meter, cancellation: cancellation)
         defer { stream.close() }
         let reader = TarReader(stream)
         tree.beginLayer(index)

@@ -16,13 +16,10 @@ final class LayerStream: ChunkSource, Sendable {
     private let hash = Mutex<Result<Digest, any Error>?>(nil)
 
     /// Starts the threads; ``close()`` ends them.
-    init(_ layer: LayerBlob, limits: ImageLimits, meter: ProgressMeter, cancellation: Cancellation) {
+    init(_ layer: LayerInput, meter: ProgressMeter, cancellation: Cancellation) {
         ring = BufferRing(readers: layer.diffID == nil ? 1 : 2)
         start("layer-unpack") { [ring] in
-            ring.fill {
-                let file = try FileSource(layer.path, cancellation: cancellation, progress: meter)
-                return try layer.compression.unpack(file, limits: limits)
-            }
+            ring.fill { try layer.open(cancellation, meter) }
         }
         guard layer.diffID != nil else { return }
         start("layer-hash") { [self] in

@@ -9,7 +9,8 @@ import struct Crypto.SHA256
 /// Used by one thread at a time; whoever made it calls ``keep(as:size:)``, ``suspend()`` or ``discard()``.
 final class BlobFile {
     private let store: ContentStore
-    private let path: FilePath
+    /// Where it is until it is kept.
+    let path: FilePath
     private let descriptor: FileDescriptor
     private var hash = SHA256()
     private(set) var count = 0

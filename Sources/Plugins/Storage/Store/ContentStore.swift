@@ -43,6 +43,8 @@ public final class ContentStore: ImageStore {
     let holds = Mutex(Holds())
     /// How much all of it may take.
     let budget: StorageBudget
+    /// Disks that were begun while their images were fetched, see ``DiskDraft``.
+    let drafts = Mutex<[Digest: DiskDraft]>([:])
     /// Whose parts are being written.
     private let partials = Mutex<Set<Digest>>([])
 
@@ -144,7 +146,7 @@ public final class ContentStore: ImageStore {
             .compactMap { $0.path.lastComponent.flatMap { Digest(hex: $0.string) } }
         unwant(layers)
         // What cannot be read or removed now is found again by removeAll(except:).
-        _ = try? await Blocking.short { [self] in
+        _ = try? await Blocking.regardless { [self] in
             let manifest = try? small(image.digest).map { try OCI.Manifest(parsing: $0) }
             // Under the lock, so that nobody who says in this moment that he wants one finds it and loses it.
             holds.withLock { holds in
@@ -201,7 +203,10 @@ public final class ContentStore: ImageStore {
         try await Blocking.short { [self] in try existingRootDisk(of: digest) }
     }
 
-    public func abandon(_ image: FetchedImage) async { await release(image, dropping: true) }
+    public func abandon(_ image: FetchedImage) async {
+        await takeDraft(of: image.digest)?.discard()
+        await release(image, dropping: true)
+    }
 
     public func removeAll(except digests: Set<Digest>) async throws -> ByteSize {
         try await Blocking.short { [self] in ByteSize(bytes: try sweep(except: digests, removing: true)) }

@@ -8,6 +8,11 @@ enum Blocking {
         try await NIOThreadPool.singleton.runIfActive(body)
     }
 
+    /// Runs short file work that has to be done also in a task that was cancelled.
+    static func regardless<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+        try await Task { try await short(body) }.value
+    }
+
     /// Runs work of any length on a thread of its own.
     ///
     /// Cancelling the task sets the `Cancellation` that `body` has to look at; this returns only when `body` has.

@@ -62,8 +62,7 @@ struct VolumeArchive {
     private func read(into tree: ImageTree, _ writer: Ext4Writer, _ cancellation: Cancellation) throws {
         let compression = try LayerBlob.Compression.detect(in: path)
         let stream = LayerStream(
-            LayerBlob(path: path, compression: compression, size: 0, diffID: nil),
-            limits: limits,
+            LayerInput(LayerBlob(path: path, compression: compression, size: 0, diffID: nil), limits: limits),
             meter: ProgressMeter(status: .converting, total: nil) { _ in },
             cancellation: cancellation
         )
