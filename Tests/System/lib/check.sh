@@ -8,7 +8,11 @@ work=$(mktemp -d /var/tmp/check.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
 record() { printf '%s\n' "$1" | tee -a "$STATE/results"; }
-ok() { record "ok - $1"; }
+# With how long it took, where that is worth a look.
+ok() {
+  local took=$((SECONDS - ${began:-$SECONDS}))
+  if [ "$took" -ge 3 ]; then record "ok - $1 ($took s)"; else record "ok - $1"; fi
+}
 skip() { record "skip - $1"; }
 # not_ok CLAIM [WHY…]
 not_ok() {
@@ -20,6 +24,7 @@ not_ok() {
 # attempt COMMAND…: runs it in this shell, so that it may set variables and start jobs; what it printed is in $output.
 attempt() {
   local status=0
+  began=$SECONDS
   "$@" >"$work/output" 2>&1 || status=$?
   output=$(cat "$work/output")
   return "$status"
