@@ -108,6 +108,7 @@ let package = Package(
             swiftSettings: settings
         ),
         .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CLz4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         // ext4 without a mount, by libext2fs.
         .target(
@@ -117,7 +118,7 @@ let package = Package(
         .target(
             name: "StoragePlugin",
             dependencies: [
-                "AgentCore", "CExt4", "CIsal", "CLinux", "CZstd", "GuestProtocol", "Tar",
+                "AgentCore", "CExt4", "CIsal", "CLinux", "CLz4", "CZstd", "GuestProtocol", "Tar",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),

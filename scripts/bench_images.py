@@ -1,8 +1,8 @@
 """The rows of the benchmarks that are about images: from a registry to a bootable disk, and the writer of disks alone.
 
 Both sides write to disk and sync. The floor of `import` downloads and gunzips the layers one after the other; its peer
-is what one does without us: skopeo copy, umoci unpack, mkfs.erofs. The floor of `disk` copies the same bytes; its peer is
-mkfs.erofs of a tree that is unpacked already.
+is what one does without us: skopeo copy, umoci unpack, mkfs.erofs. The floor of `disk` and `disk-lz4` copies the same
+bytes; their peer is mkfs.erofs of a tree that is unpacked already, with the same compression.
 """
 
 import functools
@@ -183,14 +183,14 @@ def measure(agent, runs, make_row, name, make_trees):
     return result
 
 
-def write_disk(work, archive):
-    """Seconds that the writer alone takes for a tar that it has."""
+def write_disk(work, archive, compression):
+    """Seconds that the writer alone takes for a tar that it has, and bytes of the disk."""
     place = pathlib.Path(tempfile.mkdtemp(dir=work))
-    seconds, _ = subprocess.run(
-        [BIN / "storage-driver", place, archive], check=True, capture_output=True, text=True
+    seconds, size = subprocess.run(
+        [BIN / "storage-driver", place, archive, compression], check=True, capture_output=True, text=True
     ).stdout.split()
     shutil.rmtree(place)
-    return float(seconds)
+    return float(seconds), int(size)
 
 
 def copy(work, archive):
@@ -201,18 +201,22 @@ def copy(work, archive):
     return took
 
 
-def make_disk(work, tree):
-    """Seconds that mkfs.erofs takes for a tree."""
+def make_disk(work, tree, compression):
+    """Seconds that mkfs.erofs takes for a tree, and bytes of the disk."""
     target = work / "made"
-    took = time_of(lambda: run("sh", "-c", 'mkfs.erofs "$1" "$2" && sync "$1"', "sh", target, tree))
+    option = [] if compression == "none" else [f"-z{compression}"]
+    took = time_of(lambda: run("sh", "-c", 'mkfs.erofs "$@" && sync "$0"', target, *option, target, tree))
+    size = target.stat().st_size
     target.unlink()
-    return took
+    return took, size
 
 
 def writer(work, runs, make_row):
-    """The writer alone, 300 MB and 100,000 files."""
+    """The writer alone, 300 MB, plain and compressed, and 100,000 files."""
     rows = []
-    for name, make_trees in (("disk", large_trees), ("disk-files", many_trees)):
+    for name, make_trees, compression in (
+        ("disk", large_trees, "none"), ("disk-lz4", large_trees, "lz4"), ("disk-files", many_trees, "none")
+    ):
         place = work / name
         place.mkdir()
         trees = make_trees(place)
@@ -223,14 +227,17 @@ def writer(work, runs, make_row):
         run("tar", "-cf", archive, "-C", trees[0], ".")
         ours, floor, peer = [], [], []
         for _ in range(runs):
-            ours.append(write_disk(place, archive))
+            took, size = write_disk(place, archive, compression)
+            ours.append(took)
             floor.append(copy(place, archive))
-            peer.append(make_disk(place, trees[0]))
+            took, made = make_disk(place, trees[0], compression)
+            peer.append(took)
         entry = make_row(name, "s", ours, floor, None)
         entry["peer"] = statistics.median(peer)
-        size = archive.stat().st_size / 1e6
+        bytes_of_tar = archive.stat().st_size
         entry["note"] = (
-            f"{size / entry['ours']:.0f} MB/s of tar; {entry['ours'] / entry['peer']:.2f} of mkfs.erofs, which needs it unpacked"
+            f"{bytes_of_tar / 1e6 / entry['ours']:.0f} MB/s of tar; {entry['ours'] / entry['peer']:.2f} of mkfs.erofs, which "
+            f"needs it unpacked; {size / bytes_of_tar:.2f} of the tar's size, mkfs.erofs's {made / bytes_of_tar:.2f}"
         )
         rows.append(entry)
         shutil.rmtree(place)

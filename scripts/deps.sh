@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
   # to build
-  libdbus-1-dev libext2fs-dev libisal-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
+  libdbus-1-dev libext2fs-dev libisal-dev liblz4-dev libsqlite3-dev libzstd-dev zlib1g-dev pkg-config
   # guest kernel and initrd
   binutils lz4 python3 zstd
   # the package

@@ -16,8 +16,12 @@ import Testing
                 let files = try FileManager.default.contentsOfDirectory(atPath: scratch.path.string)
                 #expect(!files.contains { $0.hasPrefix("x") || $0.hasSuffix(".part") }, "\(files)")
             }
-            try await PrivateAgent.with { agent async throws in
+            // There with a compressed disk, whose blocks the guest's kernel unpacks.
+            try await PrivateAgent.with(["IMAGE_COMPRESSION": "lz4"]) { agent async throws in
                 #expect(try await agent.expect("load", "-i", saved.string) == "Loaded image: docker.io/library/app:1")
+                let disk = try #require(try agent.leftFiles().first { $0.hasSuffix(".erofs") })
+                let dump = try await tool("dump.erofs", ["-S", agent.data.pushing(FilePath(disk)).string])
+                #expect(dump.contains(/Filesystem compressed files: +[1-9]/), "\(dump)")
                 try await agent.expect("run", "-d", "--name", "app", "--memory", "128MB", "app:1")
                 try await agent.inspect("app") { $0.contains("\"state\" : \"Running\"") }
                 #expect(
@@ -25,6 +29,9 @@ import Testing
                 )
                 #expect(try await agent.expect("exec", "app", "stat", "-c", "%a", "/bin/setuid") == "4755")
                 #expect(try await agent.expect("exec", "app", "ls", "/srv") == "old\nowned")
+                let again = scratch.appending("again.tar")
+                try await agent.expect("save", "-o", again.string, "app:1")
+                try await tool("cmp", [saved.string, again.string])
             }
         }
     }

@@ -30,14 +30,14 @@ struct ArchiveWriterTests {
         #expect(size == archive.size)
     }
 
-    @Test(arguments: [nil, 1, 2, 3] as [UInt64?])
-    func skopeoAndUmociSeeTheTreeThatTheDiskHas(fixed: UInt64?) async throws {
+    @Test(arguments: [nil, 1, 2, 3] as [UInt64?], RootDiskCompression.allCases)
+    func skopeoAndUmociSeeTheTreeThatTheDiskHas(fixed: UInt64?, compression: RootDiskCompression) async throws {
         let seed = fixed ?? UInt64.random(in: 0...UInt64.max)
         print("saved images: seed \(seed)")
         try await Scratch.with { scratch in
             var generator = LayerGenerator(seed: seed)
             let layout = try await Layout.make((0..<3).map { _ in generator.layer() }, in: scratch)
-            let storage = try scratch.storage()
+            let storage = try scratch.storage(compression: compression)
             let image = try await storage.reader.read(
                 try await Layout.archive(layout, in: scratch),
                 platform: .host
@@ -162,14 +162,14 @@ struct ArchiveWriterTests {
     }
 
     /// A disk that the host damaged gives an error, never a crash or an endless archive.
-    @Test(arguments: [nil, 10] as [UInt64?])
-    func damagedDisksAreNoticed(fixed: UInt64?) async throws {
+    @Test(arguments: [nil, 10] as [UInt64?], RootDiskCompression.allCases)
+    func damagedDisksAreNoticed(fixed: UInt64?, compression: RootDiskCompression) async throws {
         let seed = fixed ?? UInt64.random(in: 0...UInt64.max)
         print("damaged disks: seed \(seed)")
         try await Scratch.with { scratch in
             var generator = LayerGenerator(seed: seed)
             var bytes = SeededGenerator(seed: seed &+ 1)
-            let storage = try scratch.storage()
+            let storage = try scratch.storage(compression: compression)
             let disk = try await storage.disk(from: try scratch.write(generator.layer(), to: "layer.tar"))
             let whole = [UInt8](try Data(contentsOf: URL(filePath: disk.path.string)))
             let metadata = whole[1024 + 40..<1024 + 44].reversed().reduce(0) { $0 << 8 | Int($1) } * 4096

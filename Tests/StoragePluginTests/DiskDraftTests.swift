@@ -46,7 +46,7 @@ private struct Arrivals {
             Array(zip(descriptors, digests)),
             of: image.digest,
             in: storage.store,
-            limits: storage.configuration.imageLimits
+            storage.configuration
         )
     }
 

@@ -7,8 +7,11 @@ import Testing
 
 @Suite("random layers")
 struct RandomLayersTests {
-    @Test(arguments: [nil, 1, 2, 3, 4, 12_688_715_574_836_063_787] as [UInt64?])
-    func erofsShowsTheTreeThatUmociUnpacks(fixed: UInt64?) async throws {
+    @Test(
+        arguments: [nil, 1, 2, 3, 4, 12_688_715_574_836_063_787] as [UInt64?],
+        RootDiskCompression.allCases
+    )
+    func erofsShowsTheTreeThatUmociUnpacks(fixed: UInt64?, compression: RootDiskCompression) async throws {
         let seed = fixed ?? UInt64.random(in: 0...UInt64.max)
         print("random layers: seed \(seed)")
         try await Scratch.with { scratch in
@@ -16,7 +19,8 @@ struct RandomLayersTests {
             let layers = (0..<4).map { _ in generator.layer() }
             let layout = try await Layout.make(layers, in: scratch)
             let reference = try TreeSnapshot(of: try await Layout.unpack(layout, in: scratch))
-            let disk = try await scratch.storage().disk(from: try await Layout.archive(layout, in: scratch))
+            let storage = try scratch.storage(compression: compression)
+            let disk = try await storage.disk(from: try await Layout.archive(layout, in: scratch))
             try await tool("fsck.erofs", [disk.path.string])
             let ours = try await withMounted(disk.path, in: scratch) { try TreeSnapshot(of: $0) }
             let differences = ours.differences(from: reference)

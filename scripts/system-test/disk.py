@@ -24,7 +24,7 @@ PACKAGES = [
     # what hypeman-agent runs
     "qemu-system-x86", "dnsmasq-base", "iproute2", "iptables", "nftables", "e2fsprogs",
     # what a debug build and its test bundle load
-    "libisal2", "libsqlite3-0", "libstdc++6", "libzstd1", "zlib1g",
+    "libisal2", "liblz4-1", "libsqlite3-0", "libstdc++6", "libzstd1", "zlib1g",
     # what tests and checks use
     "busybox-static", "ca-certificates", "curl", "erofs-utils", "jq", "python3", "python3-jeepney",
 ]

@@ -61,6 +61,7 @@ public struct AgentConfiguration: Sendable {
     public var cloudHypervisors: [FilePath]
     public var maximumConcurrentBuilds: Int
     public var maximumImageStorage: ByteSize?
+    public var imageCompression: RootDiskCompression
     public var maximumOverlaySize: ByteSize
     public var maximumTotalVolumeStorage: ByteSize?
     public var maximumVCPUs: Int
@@ -111,6 +112,7 @@ public struct AgentConfiguration: Sendable {
         let cloudHypervisors = reader.read(Variables.cloudHypervisors)
         let maximumConcurrentBuilds = reader.read(Variables.maximumConcurrentBuilds)
         let maximumImageStorage = reader.read(Variables.maximumImageStorage)
+        let imageCompression = reader.read(Variables.imageCompression)
         let maximumOverlaySize = reader.read(Variables.maximumOverlaySize)
         let maximumTotalVolumeStorage = reader.read(Variables.maximumTotalVolumeStorage)
         let maximumVCPUs = reader.read(Variables.maximumVCPUs)
@@ -133,7 +135,8 @@ public struct AgentConfiguration: Sendable {
             let socket, let bus, let hypervisor, let accelerator, let network, let bridge,
             let subnet, let gateway, let uplink, let dnsServers, let isolated, let networkLimit,
             let networkOversubscription, let kernel, let initrd, let qemu, let cloudHypervisors,
-            let maximumConcurrentBuilds, let maximumImageStorage, let maximumOverlaySize, let maximumVCPUs,
+            let maximumConcurrentBuilds, let maximumImageStorage, let imageCompression,
+            let maximumOverlaySize, let maximumVCPUs,
             let maximumTotalVolumeStorage, let maximumMemory, let totalVCPUs, let totalMemory, let bootTimeout,
             let insecureRegistries, let registryAuthorities, let dockerConfigDirectory, let registryMirrors,
             let httpProxy, let httpsProxy, let proxyExceptions, let logLevel,
@@ -166,6 +169,7 @@ public struct AgentConfiguration: Sendable {
         self.cloudHypervisors = cloudHypervisors
         self.maximumConcurrentBuilds = maximumConcurrentBuilds
         self.maximumImageStorage = maximumImageStorage
+        self.imageCompression = imageCompression
         self.maximumOverlaySize = maximumOverlaySize
         self.maximumTotalVolumeStorage = maximumTotalVolumeStorage
         self.maximumVCPUs = maximumVCPUs

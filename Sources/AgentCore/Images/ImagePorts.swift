@@ -155,6 +155,14 @@ public protocol ImageBuilder: Sendable {
     ) async throws -> RootDisk
 }
 
+/// How the files in root disks are kept.
+public enum RootDiskCompression: String, Sendable, CaseIterable {
+    /// As they are: quickest to build and to read.
+    case none
+    /// Compressed with LZ4, those that get smaller by it.
+    case lz4
+}
+
 /// A read-only root disk.
 public struct RootDisk: Sendable, Hashable {
     public var path: FilePath

@@ -15,6 +15,8 @@ public struct StorageConfiguration: Sendable, Hashable {
     public var dockerConfigDirectory: FilePath?
     /// The most of the host's disk that all images may take, whatever is on its way included; nil is without a limit.
     public var maximumImageStorage: ByteSize?
+    /// Of root disks that are built from now on; those that are there stay as they are.
+    public var rootDiskCompression: RootDiskCompression
     /// Asked before the registries that they copy, in this order.
     public var registryMirrors: [RegistryMirror]
     /// How registries, mirrors and token services are reached.
@@ -34,6 +36,7 @@ public struct StorageConfiguration: Sendable, Hashable {
         registryAuthorities: FilePath? = nil,
         dockerConfigDirectory: FilePath? = nil,
         maximumImageStorage: ByteSize? = nil,
+        rootDiskCompression: RootDiskCompression = .none,
         registryMirrors: [RegistryMirror] = [],
         proxies: ProxyConfiguration = ProxyConfiguration(),
         registryPatience: RegistryPatience = RegistryPatience(),
@@ -46,6 +49,7 @@ public struct StorageConfiguration: Sendable, Hashable {
         self.registryAuthorities = registryAuthorities
         self.dockerConfigDirectory = dockerConfigDirectory
         self.maximumImageStorage = maximumImageStorage
+        self.rootDiskCompression = rootDiskCompression
         self.registryMirrors = registryMirrors
         self.proxies = proxies
         self.registryPatience = registryPatience

@@ -155,6 +155,7 @@ extension StorageConfiguration {
             registryAuthorities: agent.registryAuthorities,
             dockerConfigDirectory: agent.dockerConfigDirectory,
             maximumImageStorage: agent.maximumImageStorage,
+            rootDiskCompression: agent.imageCompression,
             registryMirrors: agent.registryMirrors,
             proxies: agent.proxies,
             logLimits: LogLimits(maximumSize: agent.logMaximumSize, maximumFiles: agent.logMaximumFiles)

@@ -11,6 +11,7 @@ extension Scratch {
     func storage(
         limits: ImageLimits = ImageLimits(),
         data: FilePath? = nil,
+        compression: RootDiskCompression = .none,
         insecureRegistries: Set<String> = [],
         registryAuthorities: FilePath? = nil,
         dockerConfig: FilePath? = nil,
@@ -23,6 +24,7 @@ extension Scratch {
             insecureRegistries: insecureRegistries,
             registryAuthorities: registryAuthorities,
             dockerConfigDirectory: dockerConfig ?? appending("no-docker-config"),
+            rootDiskCompression: compression,
             registryMirrors: mirrors,
             proxies: proxies,
             registryPatience: patience,

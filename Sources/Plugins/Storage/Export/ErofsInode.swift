@@ -21,10 +21,12 @@ struct ErofsInode {
     let modified: FileTime
     let links: Int
     let size: Int
-    /// `raw_blkaddr`, or the device number.
+    /// `raw_blkaddr`, the number of compressed blocks, or the device number.
     let union: UInt32
     /// Where on the disk the last part of the contents is, if it follows the inode.
     let tailOffset: Int?
+    /// Where on the disk the index of compressed contents is.
+    let indexOffset: Int?
     let attributesOffset: Int
     let attributesSize: Int
 

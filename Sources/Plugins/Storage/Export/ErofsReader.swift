@@ -3,8 +3,8 @@ import Glibc
 import SystemPackage
 import Tar
 
-/// Reads the root disks that `ErofsWriter` writes: uncompressed erofs without shared attributes (the kernel's
-/// `fs/erofs/erofs_fs.h`).
+/// Reads the root disks that `ErofsWriter` writes: erofs without shared attributes, files perhaps compressed with LZ4 and whole
+/// indexes (the kernel's `fs/erofs/erofs_fs.h`).
 ///
 /// The disk is our own, but the host's may be broken: every number is checked before it is used. Used by one thread at a
 /// time.
@@ -22,6 +22,8 @@ final class ErofsReader {
     private let size: Int
     private let metadataStart: Int
     private let epoch: FileTime
+    /// What was unpacked last, as files are read from front to back.
+    var extent: ErofsExtent?
 
     /// Opens a disk, which may be removed from then on.
     ///
@@ -44,7 +46,7 @@ final class ErofsReader {
             size = Int(try superblock.next(UInt32.self)) * ErofsFormat.blockSize
             metadataStart = Int(try superblock.next(UInt32.self)) * ErofsFormat.blockSize
             try superblock.skip(4 + 16 + 16)
-            guard try superblock.next(UInt32.self) == 0 else {
+            guard try superblock.next(UInt32.self) & ~ErofsFormat.paddedBlocks == 0 else {
                 throw DecodingFailure("it has features of other writers")
             }
             self.descriptor = descriptor
@@ -101,6 +103,8 @@ final class ErofsReader {
             size: Int(length),
             union: union,
             tailOffset: layout == .inline ? offset + headSize + attributesSize : nil,
+            indexOffset: layout == .compressed
+                ? (offset + headSize + attributesSize + 7) & ~7 + ErofsFormat.indexHeaderSize : nil,
             attributesOffset: offset + headSize,
             attributesSize: attributesSize
         )
@@ -110,6 +114,10 @@ final class ErofsReader {
     func contents(of inode: ErofsInode, at offset: Int, upTo count: Int) throws -> [UInt8] {
         let left = inode.size - offset
         guard left > 0 else { return [] }
+        if inode.indexOffset != nil {
+            let extent = try extent(of: inode, at: offset)
+            return Array(extent.bytes[(offset - extent.start)...].prefix(count))
+        }
         let tail = inode.tailOffset == nil ? 0 : inode.size % ErofsFormat.blockSize
         let inBlocks = inode.size - tail
         if let tailOffset = inode.tailOffset, offset >= inBlocks {
@@ -190,7 +198,7 @@ final class ErofsReader {
         4: Array("trusted.".utf8), 6: Array("security.".utf8),
     ]
 
-    private func read(_ offset: Int, _ count: Int) throws -> [UInt8] {
+    func read(_ offset: Int, _ count: Int) throws -> [UInt8] {
         guard offset >= 0, count >= 0, count <= size - offset else {
             throw DecodingFailure("it points behind its own end")
         }

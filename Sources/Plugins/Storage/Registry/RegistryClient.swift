@@ -143,7 +143,7 @@ public final class RegistryClient: ImageRegistry {
             Array(zip(manifest.layers, diffIDs)),
             of: digest,
             in: store,
-            limits: configuration.imageLimits
+            configuration
         )
     }
 

@@ -21,13 +21,13 @@ final class DiskDraft: Sendable {
     ///   - layers: The layers that are going to be received, bottom first, and what is in them.
     ///   - digest: The image's.
     ///   - store: Where it is written.
-    ///   - limits: What layers may ask of this host.
+    ///   - configuration: What layers may ask of this host, and what disks are like.
     /// - Throws: As ``RootDiskWriter``.
     init(
         _ layers: [(descriptor: OCI.Descriptor, diffID: Digest)],
         of digest: Digest,
         in store: ContentStore,
-        limits: ImageLimits
+        _ configuration: StorageConfiguration
     ) throws {
         // The same one may be in an image twice.
         let arrivals = Dictionary(
@@ -35,9 +35,11 @@ final class DiskDraft: Sendable {
             uniquingKeysWith: { one, _ in one }
         )
         let inputs = layers.compactMap { layer in
-            arrivals[layer.descriptor.digest].map { LayerInput($0, diffID: layer.diffID, limits: limits) }
+            arrivals[layer.descriptor.digest].map {
+                LayerInput($0, diffID: layer.diffID, limits: configuration.imageLimits)
+            }
         }
-        let writer = try RootDiskWriter(inputs, of: digest, in: store, limits: limits)
+        let writer = try RootDiskWriter(inputs, of: digest, in: store, configuration)
         let relay = Relay()
         let meter = ProgressMeter(
             status: .converting,

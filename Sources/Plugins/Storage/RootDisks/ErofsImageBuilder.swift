@@ -2,18 +2,18 @@ public import AgentCore
 import Glibc
 import SystemPackage
 
-/// Merges the layers of an image into one uncompressed erofs disk, in one pass and without unpacking them to a
+/// Merges the layers of an image into one erofs disk, in one pass and without unpacking them to a
 /// directory: owners, modes, attributes and devices are those of the tar headers although the agent need not be root,
 /// and no name in an image ever meets the host's file system.
 ///
 /// Layers are dropped once a disk is built from them, unless another image that is being fetched waits for them.
 public struct ErofsImageBuilder: ImageBuilder {
     private let store: ContentStore
-    private let limits: ImageLimits
+    private let configuration: StorageConfiguration
 
     public init(store: ContentStore, configuration: StorageConfiguration) {
         self.store = store
-        limits = configuration.imageLimits
+        self.configuration = configuration
     }
 
     public func build(
@@ -48,8 +48,8 @@ public struct ErofsImageBuilder: ImageBuilder {
             throw error
         }
         if let disk = try await draft?.finished(progress: progress) { return try await name(disk, of: image) }
-        let layers = image.layers.map { LayerInput($0, limits: limits) }
-        let writer = try RootDiskWriter(layers, of: image.digest, in: store, limits: limits)
+        let layers = image.layers.map { LayerInput($0, limits: configuration.imageLimits) }
+        let writer = try RootDiskWriter(layers, of: image.digest, in: store, configuration)
         let meter = ProgressMeter(status: .converting, total: image.layers.reduce(0) { $0 + $1.size }, report: progress)
         let disk = try await Blocking.long("image-build") { cancellation in
             try writer.write(meter: meter, cancellation: cancellation)

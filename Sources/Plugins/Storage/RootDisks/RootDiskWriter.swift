@@ -7,6 +7,7 @@ import Tar
 struct RootDiskWriter: Sendable {
     private let store: ContentStore
     private let limits: ImageLimits
+    private let compression: RootDiskCompression
     private let layers: [LayerInput]
     private let uuid: [UInt8]
 
@@ -14,11 +15,14 @@ struct RootDiskWriter: Sendable {
     ///   - layers: Bottom first.
     ///   - digest: The image's, for a disk of layers whose contents have none.
     ///   - store: Where the file is made.
-    ///   - limits: What layers may ask of this host.
+    ///   - configuration: What layers may ask of this host, and whether the disk is compressed.
     /// - Throws: ``AgentError`` `internal` if there is no SHA-256.
-    init(_ layers: [LayerInput], of digest: Digest, in store: ContentStore, limits: ImageLimits) throws {
+    init(_ layers: [LayerInput], of digest: Digest, in store: ContentStore, _ configuration: StorageConfiguration)
+        throws
+    {
         self.store = store
-        self.limits = limits
+        limits = configuration.imageLimits
+        compression = configuration.rootDiskCompression
         self.layers = layers
         uuid = try Self.uuid(of: layers.map(\.diffID), otherwise: digest)
     }
@@ -37,7 +41,12 @@ struct RootDiskWriter: Sendable {
         }
         let path = store.temporaryPath("disk")
         do {
-            let data = try ErofsDataArea(path, limit: limits.maximumSize, budget: store.budget)
+            let data = try ErofsDataArea(
+                path,
+                limit: limits.maximumSize,
+                budget: store.budget,
+                compression: compression
+            )
             let tree = ImageTree(limits: limits) { data.release($0) }
             for (index, layer) in layers.enumerated() {
                 try LayerReader(layer, index: index, of: layers.count)

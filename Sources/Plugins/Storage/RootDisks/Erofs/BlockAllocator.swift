@@ -36,5 +36,14 @@ struct BlockAllocator {
         free[Self.sizeClass(count)].append(Run(start: start, count: count))
     }
 
+    /// Gives back what of a run was not needed, all behind its first `used` blocks.
+    mutating func cut(start: Int, count: Int, to used: Int) {
+        if start + count == end {
+            end = start + used
+        } else {
+            release(start: start + used, count: count - used)
+        }
+    }
+
     private static func sizeClass(_ count: Int) -> Int { Int.bitWidth - 1 - count.leadingZeroBitCount }
 }

@@ -4,16 +4,17 @@ import Glibc
 import SystemPackage
 import Tar
 
-/// The contents of files: whole blocks go to their place in the disk as they are read, tails into a spool, from where
-/// they are put behind their inodes at the end.
+/// The contents of files: whole blocks go to their place in the disk as they are read, tails and indexes into a spool, from
+/// where they are put behind their inodes at the end.
 ///
 /// So nothing of a file stays in memory, and nothing is written twice but the tails.
 final class ErofsDataArea {
     let disk: DiskOutput
-    private let tails: TailSpool
+    private let spool: TailSpool
     private let path: FilePath
     private let limit: ByteSize
     private let budget: StorageBudget?
+    private let compressor: FileCompressor?
     private var allocator = BlockAllocator(start: 1)
 
     /// The first block behind everything.
@@ -23,11 +24,18 @@ final class ErofsDataArea {
     ///   - path: The new disk, which must not exist.
     ///   - limit: Its largest size.
     ///   - budget: What all images together may take.
+    ///   - compression: Of the files in it that get smaller by it.
     /// - Throws: ``AgentError`` if there can be none.
-    init(_ path: FilePath, limit: ByteSize, budget: StorageBudget? = nil) throws {
+    init(
+        _ path: FilePath,
+        limit: ByteSize,
+        budget: StorageBudget? = nil,
+        compression: RootDiskCompression = .none
+    ) throws {
         self.path = path
         self.limit = limit
         self.budget = budget
+        compressor = compression == .lz4 ? FileCompressor() : nil
         let descriptor = try Files.translating("cannot make \(path)") {
             try FileDescriptor.open(
                 path,
@@ -37,7 +45,7 @@ final class ErofsDataArea {
             )
         }
         disk = DiskOutput(descriptor, path: path)
-        tails = try TailSpool(FilePath(path.string + ".tails"))
+        spool = try TailSpool(FilePath(path.string + ".tails"))
     }
 
     /// Room for `count` blocks that the caller fills.
@@ -64,6 +72,35 @@ final class ErofsDataArea {
         guard size <= limit.bytes else {
             throw DecodingFailure("the file is \(size) bytes long, the limit is \(limit)")
         }
+        guard let compressor, size > ErofsFormat.blockSize else {
+            return try storePlain(size: size, attributesSize: attributesSize) { try reader.contents() }
+        }
+        var read = try compressor.begin(reader)
+        // Of what is empty nothing is stored at all.
+        if !Self.isZero(read[...]), compressor.isWorthIt { return try store(size: size, by: compressor, from: reader) }
+        return try storePlain(size: size, attributesSize: attributesSize) {
+            defer { read = UnsafeRawBufferPointer(start: nil, count: 0) }
+            return read.isEmpty ? try reader.contents() : read
+        }
+    }
+
+    private func store(size: Int, by compressor: FileCompressor, from reader: TarReader) throws -> FileContents {
+        let blocks = ErofsFormat.blocks(size)
+        var contents = FileContents(size: size, start: try allocate(blocks), index: spool.end)
+        contents.blocks = try compressor.compress(reader, start: contents.start) { block, number in
+            try write(block, at: number * ErofsFormat.blockSize)
+        } index: { bytes in
+            try bytes.withUnsafeBytes { try spool.append($0) }
+        }
+        allocator.cut(start: contents.start, count: blocks, to: contents.blocks)
+        return contents
+    }
+
+    private func storePlain(
+        size: Int,
+        attributesSize: Int,
+        next: () throws -> UnsafeRawBufferPointer
+    ) throws -> FileContents {
         let blockSize = ErofsFormat.blockSize
         let tail = size % blockSize
         let isInline = tail > 0 && ErofsFormat.fitsInline(tail, attributesSize: attributesSize)
@@ -72,19 +109,19 @@ final class ErofsDataArea {
             size: size,
             start: try allocate(blocks),
             blocks: blocks,
-            tail: isInline ? tails.end : nil
+            tail: isInline ? spool.end : nil
         )
         let inBlocks = isInline ? size - tail : size
         var done = 0
         while true {
-            let piece = try reader.contents()
+            let piece = try next()
             if piece.isEmpty { break }
             let direct = min(piece.count, max(0, inBlocks - done))
             if direct > 0 {
                 let bytes = UnsafeRawBufferPointer(rebasing: piece[..<direct])
                 try writeLeavingHoles(bytes, at: contents.start * blockSize + done)
             }
-            if direct < piece.count { try tails.append(UnsafeRawBufferPointer(rebasing: piece[direct...])) }
+            if direct < piece.count { try spool.append(UnsafeRawBufferPointer(rebasing: piece[direct...])) }
             done += piece.count
         }
         if !isInline, tail > 0 {
@@ -130,7 +167,18 @@ final class ErofsDataArea {
     /// Hands over a tail that was stored before.
     func withTail(of contents: FileContents, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         guard let offset = contents.tail else { return }
-        try tails.read(at: offset, count: contents.tailSize, body)
+        try spool.read(at: offset, count: contents.tailSize, body)
+    }
+
+    /// Hands over the index of contents that were compressed, in pieces.
+    func withIndex(of contents: FileContents, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        guard let offset = contents.index else { return }
+        var done = 0
+        while done < contents.indexSize {
+            let count = min(ErofsFormat.blockSize, contents.indexSize - done)
+            try spool.read(at: offset + done, count: count, body)
+            done += count
+        }
     }
 
     /// Gives the blocks of files that upper layers replaced back to the host.

@@ -1,5 +1,5 @@
-/// The parts of erofs' on-disk format that an uncompressed image needs, from the kernel's `fs/erofs/erofs_fs.h`; all of
-/// it is read by Linux 5.4 and newer.
+/// The parts of erofs' on-disk format that images need here, from the kernel's `fs/erofs/erofs_fs.h`; all of it is read by
+/// Linux 5.4 and newer.
 enum ErofsFormat {
     static let blockSize = 4096
     static let magic: UInt32 = 0xE0F5_E1E2
@@ -15,9 +15,18 @@ enum ErofsFormat {
     /// Checksum of the superblock, and timestamps that are modification times.
     static let compatibleFeatures: UInt32 = 0x1 | 0x2
 
+    /// Compressed blocks that begin with zeros and end with what is in them (`EROFS_FEATURE_INCOMPAT_ZERO_PADDING`).
+    static let paddedBlocks: UInt32 = 0x1
+    /// What one compressed block may hold, unpacked: so much is unpacked for a byte at its end.
+    static let window = 64 << 10
+    /// Between an inode that is compressed and its index: a header without any option, and as much that is not used.
+    static let indexHeaderSize = 16
+
     enum Layout: UInt16 {
         /// All contents in blocks.
         case plain = 0
+        /// Compressed, with an entry of the index for each block that the contents would take (`COMPRESSED_FULL`).
+        case compressed = 1
         /// The last part follows the inode, in the same block.
         case inline = 2
     }

@@ -14,6 +14,8 @@ struct ErofsWriter {
     private var inodes: [InodeLayout] = []
     private var placement = InodePlacement()
     private var epoch = FileTime()
+    /// Whether there is a compressed file.
+    private var isCompressed = false
 
     /// - Parameters:
     ///   - tree: What the layers made.
@@ -80,11 +82,17 @@ struct ErofsWriter {
         var union: UInt32 = 0
         var size = 0
         var tail = 0
+        var layout: ErofsFormat.Layout?
         var children: [DirectoryBlocks.Entry] = []
         switch node.payload {
         case .file(let contents):
             (size, tail) = (contents.size, contents.tailSize)
-            union = UInt32(contents.start)
+            if contents.index != nil {
+                layout = .compressed
+                union = UInt32(contents.blocks)
+            } else {
+                union = UInt32(contents.start)
+            }
         case .symbolicLink(let target):
             size = target.count
             (tail, union) = try layOutBlocks(of: node, size: size)
@@ -104,10 +112,11 @@ struct ErofsWriter {
             isCompact: isCompact(node, size: size),
             size: size,
             union: union,
-            layout: tail > 0 ? .inline : .plain,
+            layout: layout ?? (tail > 0 ? .inline : .plain),
             inlineSize: tail
         )
-        node.number = placement.place(inode.headSize + tail)
+        node.number = placement.place(inode.spaceNeeded)
+        isCompressed = isCompressed || layout == .compressed
         inodes.append(inode)
         for child in children { try layOut(child.node) }
     }
@@ -184,6 +193,12 @@ struct ErofsWriter {
             let links = links(of: inode.node)
             inode.encode(links: links, index: UInt32(truncatingIfNeeded: index + 1), into: &encoder)
             try appendTail(of: inode, to: &encoder)
+            guard inode.layout == .compressed, case .file(let contents) = inode.node.payload else { continue }
+            encoder.appendZeros(inode.indexOffset - inode.headSize)
+            try data.withIndex(of: contents) { piece in
+                encoder.append(piece)
+                if encoder.bytes.count >= 1 << 20 { try flush() }
+            }
         }
         try flush()
     }
@@ -203,7 +218,9 @@ struct ErofsWriter {
         encoder.append(UInt32(metadataStart))
         encoder.append(UInt32(0))  // no shared attributes
         encoder.append(uuid)
-        encoder.appendZeros(16 + 48)  // volume name; features and tables that are not used
+        encoder.appendZeros(16)  // volume name
+        encoder.append(isCompressed ? ErofsFormat.paddedBlocks : 0)
+        encoder.appendZeros(44)  // tables that are not used; LZ4 with its usual distance
         encoder.appendZeros(ErofsFormat.blockSize - ErofsFormat.superblockOffset - encoder.bytes.count)
         var bytes = encoder.bytes
         let checksum = CRC32C.checksum(bytes[...])

@@ -5,7 +5,7 @@ struct InodeLayout {
     let node: Node
     let isCompact: Bool
     let size: Int
-    /// `raw_blkaddr`, or the device number.
+    /// `raw_blkaddr`, the number of compressed blocks, or the device number.
     let union: UInt32
     let layout: ErofsFormat.Layout
     /// Bytes of the tail behind the inode.
@@ -13,6 +13,15 @@ struct InodeLayout {
 
     var headSize: Int {
         (isCompact ? ErofsFormat.compactInodeSize : ErofsFormat.extendedInodeSize) + node.attributesSize
+    }
+
+    /// Where the index of compressed contents begins, behind a header that stands at a multiple of 8.
+    var indexOffset: Int { (headSize + 7) & ~7 + ErofsFormat.indexHeaderSize }
+
+    /// Bytes of all that belongs together.
+    var spaceNeeded: Int {
+        guard layout == .compressed, case .file(let contents) = node.payload else { return headSize + inlineSize }
+        return indexOffset + contents.indexSize
     }
 
     /// Inode and attributes.

@@ -2,7 +2,8 @@ import AgentCore
 import Glibc
 import SystemPackage
 
-/// Where the tails of files wait, in a file without a name, until they are put behind their inodes.
+/// Where the tails of files, and the indexes of compressed ones, wait, in a file without a name, until they are put behind
+/// their inodes.
 ///
 /// They come in the archive's order and are wanted in the disk's, directory by directory in both: so they are read in a
 /// few windows, of which each serves many.

@@ -85,9 +85,13 @@ struct FileContents {
     /// The first block in the disk, of as many as `blocks`; in a volume the number of its inode.
     var start = 0
     var blocks = 0
+    /// Where its index waits, if it is compressed.
+    var index: Int?
     /// Where the last part of a block waits until the inodes are written; nil if it is in a block of its own.
     var tail: Int?
 
+    /// Bytes of the index.
+    var indexSize: Int { index == nil ? 0 : ErofsFormat.blocks(size) * ClusterIndex.entrySize }
     var tailSize: Int { tail == nil ? 0 : size % ErofsFormat.blockSize }
 }
 
