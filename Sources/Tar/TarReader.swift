@@ -21,7 +21,9 @@ public final class TarReader {
     /// Whether the archive's end was marked, as every writer should; without the mark it may have been cut off.
     public private(set) var hasEndMark = false
 
-    public convenience init(_ source: any ByteSource) { self.init(BufferedSource(source)) }
+    public convenience init(_ source: any ByteSource, takesSparseFiles: Bool = false) {
+        self.init(BufferedSource(source), takesSparseFiles: takesSparseFiles)
+    }
 
     /// - Parameters:
     ///   - source: The archive's bytes.

@@ -6,6 +6,8 @@ import Tar
 struct ArchiveCatalog {
     enum Member {
         case file(offset: Int, size: Int)
+        /// One with holes, which is not in one piece.
+        case sparse
         /// To a name in the archive, resolved against the link's own directory.
         case link(String)
     }
@@ -23,7 +25,7 @@ struct ArchiveCatalog {
     /// - Throws: ``DecodingFailure`` for what is no tar archive, and for names that lead out of it.
     init(reading source: any ByteSource, limits: ImageLimits) throws {
         let hashing = HashingSource(source)
-        let reader = TarReader(hashing)
+        let reader = TarReader(hashing, takesSparseFiles: true)
         while let entry = try reader.next() {
             entries += 1
             guard entries <= limits.maximumEntries else {
@@ -40,6 +42,7 @@ struct ArchiveCatalog {
             guard Self.isLayout(path), members.count < 10_000 else { continue }
             let name = Self.join(path)
             switch entry.kind {
+            case .file where entry.sparse != nil: members[name] = .sparse
             case .file: members[name] = .file(offset: reader.position, size: entry.size)
             case .symbolicLink: members[name] = Self.resolve(entry.linkName, in: path.dropLast()).map { .link($0) }
             case .hardLink: members[name] = .link(Self.join(try EntryPath.linkTarget(entry.linkName)))
@@ -60,6 +63,7 @@ struct ArchiveCatalog {
             switch members[name] {
             case .file(let offset, let size): return (offset, size)
             case .link(let target): name = target
+            case .sparse: throw DecodingFailure("'\(name)' is stored with holes, as no part of an image may be")
             case nil: throw DecodingFailure("'\(name)' is missing from it")
             }
         }

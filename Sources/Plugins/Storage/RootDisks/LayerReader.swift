@@ -20,14 +20,14 @@ struct LayerReader {
     func apply(to tree: ImageTree, data: ErofsDataArea, meter: ProgressMeter, cancellation: Cancellation) throws {
         let stream = LayerStream(layer, meter: meter, cancellation: cancellation)
         defer { stream.close() }
-        let reader = TarReader(stream)
+        let reader = TarReader(stream, takesSparseFiles: true)
         tree.beginLayer(index)
         var current: [UInt8]?
         do {
             while let entry = try reader.next() {
                 current = entry.name
                 try tree.apply(entry) { metadata in
-                    try data.store(size: entry.size, attributesSize: metadata.attributesSize, from: reader)
+                    try data.store(EntryContents(of: entry, from: reader), attributesSize: metadata.attributesSize)
                 }
                 current = nil
             }

@@ -40,13 +40,14 @@ final class Ext4Writer {
     // MARK: Contents
 
     /// Takes in the contents of a file.
-    func store(size: Int, from reader: TarReader) throws -> FileContents {
+    func store(_ file: EntryContents) throws -> FileContents {
+        let size = file.size
         try cancellation.check()
         var inode: UInt32 = 0
         try check(ext4_make_file(volume, UInt64(size), &inode))
         var (block, filled) = (0, 0)
         while true {
-            let piece = try reader.contents()
+            let piece = try file.next()
             if piece.isEmpty { break }
             var rest = piece[...]
             while !rest.isEmpty {

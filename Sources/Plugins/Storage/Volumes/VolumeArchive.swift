@@ -67,13 +67,13 @@ struct VolumeArchive {
             cancellation: cancellation
         )
         defer { stream.close() }
-        let reader = TarReader(stream)
+        let reader = TarReader(stream, takesSparseFiles: true)
         tree.beginLayer(0)
         var current: [UInt8]?
         do {
             while let entry = try reader.next() {
                 current = entry.name
-                try tree.apply(entry) { _ in try writer.store(size: entry.size, from: reader) }
+                try tree.apply(entry) { _ in try writer.store(EntryContents(of: entry, from: reader)) }
                 current = nil
             }
             guard reader.hasEndMark else {

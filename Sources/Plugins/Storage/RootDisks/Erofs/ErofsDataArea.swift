@@ -59,35 +59,35 @@ final class ErofsDataArea {
 
     func release(_ contents: FileContents) { allocator.release(start: contents.start, count: contents.blocks) }
 
-    /// Takes in the contents that `reader` is at.
+    /// Takes in the contents of a file.
     ///
     /// - Parameters:
-    ///   - size: As the entry says.
+    ///   - file: Where they come from.
     ///   - attributesSize: Of the future inode, which decides whether the tail has room behind it.
-    ///   - reader: Where they come from.
     /// - Returns: Where they are now.
     /// - Throws: ``DecodingFailure``; ``AgentError`` `storageFull`.
-    func store(size: Int, attributesSize: Int, from reader: TarReader) throws -> FileContents {
+    func store(_ file: EntryContents, attributesSize: Int) throws -> FileContents {
+        let size = file.size
         // Before anything is computed with it: a size can be anything up to the largest number there is.
         guard size <= limit.bytes else {
             throw DecodingFailure("the file is \(size) bytes long, the limit is \(limit)")
         }
         guard let compressor, size > ErofsFormat.blockSize else {
-            return try storePlain(size: size, attributesSize: attributesSize) { try reader.contents() }
+            return try storePlain(size: size, attributesSize: attributesSize) { try file.next() }
         }
-        var read = try compressor.begin(reader)
+        var read = try compressor.begin(file)
         // Of what is empty nothing is stored at all.
-        if !Self.isZero(read[...]), compressor.isWorthIt { return try store(size: size, by: compressor, from: reader) }
+        if !Self.isZero(read[...]), compressor.isWorthIt { return try store(file, by: compressor) }
         return try storePlain(size: size, attributesSize: attributesSize) {
             defer { read = UnsafeRawBufferPointer(start: nil, count: 0) }
-            return read.isEmpty ? try reader.contents() : read
+            return read.isEmpty ? try file.next() : read
         }
     }
 
-    private func store(size: Int, by compressor: FileCompressor, from reader: TarReader) throws -> FileContents {
-        let blocks = ErofsFormat.blocks(size)
-        var contents = FileContents(size: size, start: try allocate(blocks), index: spool.end)
-        contents.blocks = try compressor.compress(reader, start: contents.start) { block, number in
+    private func store(_ file: EntryContents, by compressor: FileCompressor) throws -> FileContents {
+        let blocks = ErofsFormat.blocks(file.size)
+        var contents = FileContents(size: file.size, start: try allocate(blocks), index: spool.end)
+        contents.blocks = try compressor.compress(file, start: contents.start) { block, number in
             try write(block, at: number * ErofsFormat.blockSize)
         } index: { bytes in
             try bytes.withUnsafeBytes { try spool.append($0) }

@@ -28,9 +28,9 @@ final class FileCompressor {
     /// The beginning of a file: all that there is up to a window, and perhaps more.
     ///
     /// It is kept for ``compress(_:start:write:index:)``.
-    func begin(_ reader: TarReader) throws -> UnsafeRawBufferPointer {
+    func begin(_ file: EntryContents) throws -> UnsafeRawBufferPointer {
         pending = 0..<0
-        try fill(from: reader)
+        try fill(from: file)
         return UnsafeRawBufferPointer(rebasing: buffer[pending])
     }
 
@@ -44,14 +44,14 @@ final class FileCompressor {
     /// Writes what ``begin(_:)`` read, and the rest of the file, in blocks.
     ///
     /// - Parameters:
-    ///   - reader: The rest.
+    ///   - file: The rest.
     ///   - start: The first of the blocks that the disk has for it: as many as without compression are enough.
     ///   - write: Takes a block and its number.
     ///   - index: Takes the next bytes of the file's index.
     /// - Returns: How many blocks were needed.
-    /// - Throws: What the reader, `write` and `index` throw.
+    /// - Throws: What the file, `write` and `index` throw.
     func compress(
-        _ reader: TarReader,
+        _ file: EntryContents,
         start: Int,
         write: (UnsafeRawBufferPointer, Int) throws -> Void,
         index: ([UInt8]) throws -> Void
@@ -59,7 +59,7 @@ final class FileCompressor {
         var next = start
         var clusters = ClusterIndex()
         while true {
-            try fill(from: reader)
+            try fill(from: file)
             if pending.isEmpty { break }
             let (count, isPlain) = makeBlock()
             try write(UnsafeRawBufferPointer(block), next)
@@ -104,14 +104,14 @@ final class FileCompressor {
     }
 
     /// Sees to it that a window is there, or the file's end.
-    private func fill(from reader: TarReader) throws {
+    private func fill(from file: EntryContents) throws {
         guard pending.count < ErofsFormat.window else { return }
         if pending.lowerBound > 0 {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[pending]))
             pending = 0..<pending.count
         }
         while pending.count < ErofsFormat.window {
-            let piece = try reader.contents(upTo: Self.bufferSize - pending.count)
+            let piece = try file.next(upTo: Self.bufferSize - pending.count)
             if piece.isEmpty { return }
             UnsafeMutableRawBufferPointer(rebasing: buffer[pending.upperBound...]).copyMemory(from: piece)
             pending = 0..<pending.count + piece.count

@@ -24,6 +24,8 @@ final class ImageTree {
     private var layer = 0
     private var entries = 0
     private var metadata = 0
+    /// Bytes that are not stored in archives and count nevertheless.
+    private var holes = 0
     /// The way to the last entry's directory as the archive writes it, and where it led.
     ///
     /// Archives list files directory by directory, so that most ways need not be walked. Forgotten when anything goes
@@ -95,6 +97,16 @@ final class ImageTree {
     private func count(_ entry: TarEntry? = nil) throws {
         if let entry {
             metadata += entry.name.count + entry.linkName.count
+            // Whatever of it is replaced again: it costs time, and an archive next to nothing.
+            if let sparse = entry.sparse {
+                let (sum, isTooLarge) = holes.addingReportingOverflow(sparse.size - sparse.storedSize)
+                guard !isTooLarge, sum <= limits.maximumSize.bytes else {
+                    throw DecodingFailure(
+                        "the holes of the \(subject.rawValue)'s files are larger than \(limits.maximumSize), which is the limit"
+                    )
+                }
+                holes = sum
+            }
             metadata += entry.attributes.reduce(0) { $0 + $1.name.count + $1.value.count }
             guard metadata <= limits.maximumMetadata.bytes else {
                 throw DecodingFailure(
