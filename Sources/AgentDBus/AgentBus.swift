@@ -123,6 +123,7 @@ public struct AgentBus: Service {
                 InstanceMethods(
                     id: id,
                     instances: instances,
+                    images: images,
                     volumes: volumes,
                     published: published,
                     operations: operations,

@@ -18,6 +18,7 @@ public protocol InstanceOperations: InstanceFileOperations {
     func update(_ reference: String, _ request: UpdateInstanceRequest) async throws -> Instance
     func fork(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance
     func forkSnapshot(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance
+    func commit(_ reference: String, _ request: CommitInstanceRequest, patience: Duration) async throws -> Image
     func createSnapshot(_ reference: String, _ request: CreateSnapshotRequest) async throws -> Snapshot
     func snapshots(_ filter: SnapshotFilter) -> [Snapshot]
     func snapshot(_ reference: String) throws(AgentError) -> Snapshot

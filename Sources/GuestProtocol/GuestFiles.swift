@@ -76,12 +76,23 @@ public struct GuestReadRequest: Codable, Sendable, Hashable {
     public var name: String?
     /// Whether every name of a file has all of its contents behind it: no hard links, and holes as zeros.
     @FalseIfAbsent public var wholeFiles: Bool
+    /// Whether it is to become another image's root, which needs ``GuestFeature/imageFiles``.
+    ///
+    /// Then there is nothing of file systems that are mounted below, and none of the files that say who and where the guest is.
+    @FalseIfAbsent public var asImage: Bool
 
-    public init(path: String, followsLink: Bool = false, name: String? = nil, wholeFiles: Bool = false) {
+    public init(
+        path: String,
+        followsLink: Bool = false,
+        name: String? = nil,
+        wholeFiles: Bool = false,
+        asImage: Bool = false
+    ) {
         self.path = path
         self.followsLink = followsLink
         self.name = name
         self.wholeFiles = wholeFiles
+        self.asImage = asImage
     }
 }
 

@@ -18,9 +18,11 @@ public enum GuestFeature {
     public static let identity = "identity"
     /// Files as tar archives, see `GuestRoute.readFiles`.
     public static let files = "files"
+    /// Files for another image, see ``GuestReadRequest/asImage``.
+    public static let imageFiles = "image-files"
 
     /// All that a host of this build asks for.
-    public static let all: Set<String> = [attach, wakeUp, volumes, identity, files]
+    public static let all: Set<String> = [attach, wakeUp, volumes, identity, files, imageFiles]
 }
 
 /// The answer to the host's first request in a session.

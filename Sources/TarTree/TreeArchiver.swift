@@ -29,6 +29,8 @@ public final class TreeArchiver {
     }
 
     private let wholeFiles: Bool
+    private let staysOnFileSystem: Bool
+    private let leftOut: Set<String>
     private let sink: ([UInt8]) throws -> Void
     private var chunk: [UInt8] = []
     private var frames: [Frame] = []
@@ -40,9 +42,18 @@ public final class TreeArchiver {
 
     /// - Parameters:
     ///   - wholeFiles: Whether every name of a file gets all of its contents: no hard links, and holes as zeros.
+    ///   - staysOnFileSystem: Whether what is mounted below is left out, but for the directory that it is mounted on.
+    ///   - leftOut: Paths that are left out as if they were not there.
     ///   - sink: Given the archive, chunk by chunk; may block, and ends the work by throwing.
-    public init(wholeFiles: Bool = false, _ sink: @escaping ([UInt8]) throws -> Void) {
+    public init(
+        wholeFiles: Bool = false,
+        staysOnFileSystem: Bool = false,
+        leavingOut leftOut: Set<String> = [],
+        _ sink: @escaping ([UInt8]) throws -> Void
+    ) {
         self.wholeFiles = wholeFiles
+        self.staysOnFileSystem = staysOnFileSystem
+        self.leftOut = leftOut
         self.sink = sink
     }
 
@@ -84,6 +95,7 @@ public final class TreeArchiver {
             }
             if own == [46] || own == [46, 46] { continue }
             let path = (frame.path.hasSuffix("/") ? frame.path : frame.path + "/") + own.text
+            if leftOut.contains(path) { continue }
             guard let status = try self.status(frame.descriptor, own, path) else {
                 warnings.add("\(TreeFailure.quoted(path)) vanished while it was to be copied")
                 continue
@@ -179,10 +191,18 @@ public final class TreeArchiver {
         guard descriptor >= 0 else { throw TreeFailure(errno: errno, "cannot open the directory", path) }
         try add(member, directory, own, path)
         let device = UInt64(status.st_dev)
-        if let parent, parent != device, GeneratedFiles.areBehind(descriptor) {
-            close(descriptor)
-            warnings.add("\(TreeFailure.quoted(path)) is a file system of the kernel's, whose contents are not copied")
-            return
+        if let parent, parent != device {
+            if staysOnFileSystem {
+                close(descriptor)
+                return
+            }
+            if GeneratedFiles.areBehind(descriptor) {
+                close(descriptor)
+                warnings.add(
+                    "\(TreeFailure.quoted(path)) is a file system of the kernel's, whose contents are not copied"
+                )
+                return
+            }
         }
         guard let stream = fdopendir(descriptor) else {
             let error = errno

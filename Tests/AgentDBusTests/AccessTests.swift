@@ -183,6 +183,9 @@ import Testing
                 let fork = [
                     "\(web)", AgentInterface.instance, "Fork", "sa{sv}t", "copy", "1", "FromRunning", "b", "true", "1",
                 ]
+                let commit = [
+                    "\(web)", AgentInterface.instance, "Commit", "sa{sv}t", "team/app:2", "0", "1",
+                ]
                 let attach = [
                     "\(web)", AgentInterface.instance, "AttachVolume", "osa{sv}t", "\(volume)", "/data", "0", "1",
                 ]
@@ -192,6 +195,7 @@ import Testing
                 ]
                 for (arguments, expected) in [
                     (fork, ["instance.fork web -", "instance.create copy -"]),
+                    (commit, ["instance.fork web -", "image.write - -"]),
                     (attach, ["volume.attach web data", "instance.manage web -"]),
                     (create, ["instance.create mine -", "volume.attach mine data"]),
                 ] {

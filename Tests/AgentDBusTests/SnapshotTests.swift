@@ -69,6 +69,43 @@ import Testing
         }
     }
 
+    @Test func aCommitIsOverWhenItsImageIsReady() async throws {
+        try await BusWorld.with { world async throws in
+            let source = try await world.makeInstance("web")
+            try await world.call(
+                "Instance",
+                "Commit",
+                at: source,
+                .string("team/app:2"),
+                .properties([("Labels", ["a": "b"].dbusValue)]),
+                .uint64(1)
+            )
+            let image = try await world.object("Manager", "GetImage", .string("team/app:2"))
+            #expect(
+                try await world.client.property("Status", of: AgentInterface.image, at: image, AgentBus.name)
+                    == .string("ready")
+            )
+            func refusal(_ name: String, _ options: [(String, Value)]) async throws -> (AgentError.Kind?, String) {
+                try await world.refusal(
+                    "Instance",
+                    "Commit",
+                    at: source,
+                    .string(name),
+                    .properties(options),
+                    .uint64(1)
+                )
+            }
+            for (name, options, word) in [
+                ("Not This", [], "invalid_name"), ("app:3", [("Pause", Value.boolean(true))], "unknown_field"),
+            ] {
+                let (kind, text) = try await refusal(name, options)
+                #expect(kind == .invalidArgument && text.contains(word), "\(text)")
+            }
+            try await world.call("Instance", "Pause", at: source, .uint64(1))
+            #expect(try await refusal("app:3", []).0 == .invalidState)
+        }
+    }
+
     @Test func aForkIsThereBeforeItIsDone() async throws {
         try await BusWorld.with { world async throws in
             let source = try await world.makeInstance("web", [("Labels", ["team": "blue"].dbusValue)])

@@ -13,10 +13,17 @@ enum Archives {
         _ path: String,
         followsLink: Bool = false,
         as name: String? = nil,
-        wholeFiles: Bool = false
+        wholeFiles: Bool = false,
+        staysOnFileSystem: Bool = false,
+        leavingOut leftOut: Set<String> = []
     ) throws -> [UInt8] {
         var archive: [UInt8] = []
-        try TreeArchiver(wholeFiles: wholeFiles) { archive += $0 }.archive(path, followsLink: followsLink, as: name)
+        let archiver = TreeArchiver(
+            wholeFiles: wholeFiles,
+            staysOnFileSystem: staysOnFileSystem,
+            leavingOut: leftOut
+        ) { archive += $0 }
+        try archiver.archive(path, followsLink: followsLink, as: name)
         return archive
     }
 

@@ -107,6 +107,15 @@ extension AgentOperation {
                 .instanceFork,
                 Self.start
             )
+        case .commitInstance:
+            .init(
+                "POST /instances/{id}/commit",
+                "commit",
+                .scopes(Scope(.instance, .write), Scope(.image, .write)),
+                ["Instance.Commit"],
+                .instanceFork,
+                Self.opening.union([.storageFull, .busy])
+            )
         case .getInstanceStats:
             .init(
                 "GET /instances/{id}/stats",

@@ -8,7 +8,7 @@ public enum AgentOperation: String, Sendable, CaseIterable {
     case listImages, getImage, pullImage, importImage, followImageProgress, saveImage, pruneImages, deleteImage
     case listInstances, getInstance, createInstance, updateInstance, deleteInstance
     case startInstance, stopInstance, pauseInstance, resumeInstance, standbyInstance, restoreInstance, signalInstance
-    case forkInstance
+    case forkInstance, commitInstance
     case getInstanceStats, waitForInstance, readLogs, execInInstance, attachToInstance, followConsole
     case getPathStatus, copyFiles
     case listSnapshots, getSnapshot, createSnapshot, restoreSnapshot, forkSnapshot, deleteSnapshot

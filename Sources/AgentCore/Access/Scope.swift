@@ -37,4 +37,15 @@ public enum Access: Sendable, Hashable {
     case known
     /// Whoever has this scope.
     case scope(Scope)
+    /// Whoever has both.
+    case scopes(Scope, Scope)
+
+    /// The scope that somebody with these permissions lacks; nil if there is none.
+    public func missing(in permissions: Set<String>) -> Scope? {
+        switch self {
+        case .open, .known: nil
+        case .scope(let scope): scope.isCovered(by: permissions) ? nil : scope
+        case .scopes(let first, let second): [first, second].first { !$0.isCovered(by: permissions) }
+        }
+    }
 }

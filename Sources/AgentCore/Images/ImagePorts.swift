@@ -130,12 +130,32 @@ extension ImageRegistry {
 public protocol ImageArchiveReader: Sendable {
     /// Takes an archive in and verifies it; the file itself is no longer needed afterwards.
     ///
-    /// - Throws: ``AgentError`` `invalidArgument`: `invalid_archive` with what is wrong and where, `digest_mismatch`.
+    /// - Parameters:
+    ///   - archive: The file.
+    ///   - platform: That the image has to run on.
+    ///   - base: nil where the contents say what the archive is. Otherwise it is the tar of a root filesystem, whatever is in
+    ///     it, and gets the configuration of this image, which is here.
+    ///   - progress: Called from any thread, at most a few times a second and at the end.
+    /// - Returns: The image, all of whose parts are here.
+    /// - Throws: ``AgentError`` `invalidArgument`: `invalid_archive` with what is wrong and where, `digest_mismatch`;
+    ///   `notFound` if the configuration of `base` is not here.
     func read(
         _ archive: FilePath,
         platform: Platform,
+        basedOn base: Digest?,
         progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage
+}
+
+extension ImageArchiveReader {
+    /// ``read(_:platform:basedOn:progress:)`` of an archive that says for itself what it is.
+    public func read(
+        _ archive: FilePath,
+        platform: Platform,
+        progress: @escaping @Sendable (ImageProgress) -> Void
+    ) async throws -> FetchedImage {
+        try await read(archive, platform: platform, basedOn: nil, progress: progress)
+    }
 }
 
 /// Turns layers into a root disk.
@@ -178,6 +198,10 @@ public struct RootDisk: Sendable, Hashable {
 public protocol ImageStore: Sendable {
     /// A new empty file for an archive that is being received; removed by ``discard(_:)`` or the next start.
     func newArchiveFile() async throws -> FilePath
+    /// Writes behind what is in a file made by ``newArchiveFile()``.
+    ///
+    /// - Throws: ``AgentError`` `storageFull`, with code `image_storage_full` if it would exceed the configured limit.
+    func append(_ bytes: [UInt8], to archive: FilePath) async throws
     /// Removes a file made by ``newArchiveFile()``. Idempotent.
     func discard(_ archive: FilePath) async throws
 

@@ -97,6 +97,11 @@ public final class ImagesService: Sendable {
     /// A file to write a received archive to.
     public func newArchiveFile() async throws -> FilePath { try await disks.newArchiveFile() }
 
+    /// Writes a part of an archive behind what was written before.
+    ///
+    /// - Throws: `storageFull`, see ``ImageStore/append(_:to:)``.
+    func append(_ bytes: [UInt8], to archive: FilePath) async throws { try await disks.append(bytes, to: archive) }
+
     /// Takes in an archive that was written to a file of ``newArchiveFile()``, and starts converting it.
     ///
     /// The file is gone when this returns or throws.
@@ -112,8 +117,19 @@ public final class ImagesService: Sendable {
         name: ImageReference?,
         tags: [String: String] = [:]
     ) async throws -> Image {
+        try await importArchive(archive, name: name, tags: tags, basedOn: nil)
+    }
+
+    /// The same for the tar of a root filesystem that gets the configuration of another image, as
+    /// ``ImageArchiveReader/read(_:platform:basedOn:progress:)`` says.
+    func importArchive(
+        _ archive: FilePath,
+        name: ImageReference?,
+        tags: [String: String],
+        basedOn base: Digest?
+    ) async throws -> Image {
         do {
-            let image = try await takeIn(archive, name: name, tags: tags)
+            let image = try await takeIn(archive, name: name, tags: tags, basedOn: base)
             try await disks.discard(archive)
             return image
         } catch {
@@ -122,10 +138,15 @@ public final class ImagesService: Sendable {
         }
     }
 
-    private func takeIn(_ archive: FilePath, name: ImageReference?, tags: [String: String]) async throws -> Image {
+    private func takeIn(
+        _ archive: FilePath,
+        name: ImageReference?,
+        tags: [String: String],
+        basedOn base: Digest?
+    ) async throws -> Image {
         try Tags.validate(tags)
         let fetched = try await turns.withTurn {
-            try await archives.read(archive, platform: .host, progress: { _ in })
+            try await archives.read(archive, platform: .host, basedOn: base, progress: { _ in })
         }
         do {
             guard let reference = name ?? fetched.name else {
@@ -161,7 +182,8 @@ public final class ImagesService: Sendable {
         }
     }
 
-    private func discard(_ archive: FilePath) async {
+    /// Removes an archive that nothing came of.
+    func discard(_ archive: FilePath) async {
         do {
             try await disks.discard(archive)
         } catch {

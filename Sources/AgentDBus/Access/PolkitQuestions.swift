@@ -41,6 +41,12 @@ struct PolkitQuestions: Sendable {
             var copy = source.filter { $0.key == "image" || $0.key.hasPrefix("label.") }
             if case .string(let name)? = call.arguments.first { copy["name"] = name }
             return [Question(action, source), Question(.instanceCreate, copy)]
+        case .commitInstance:
+            var image: [String: String] = [:]
+            if case .string(let name)? = call.arguments.first, let reference = try? ImageReference(name) {
+                image["image"] = reference.description
+            }
+            return [Question(action, details(of: call)), Question(.imageWrite, image)]
         case .attachVolume:
             let instance = details(of: call)
             var volume: [String: String] = [:]

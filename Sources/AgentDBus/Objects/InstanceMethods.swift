@@ -7,6 +7,7 @@ struct InstanceMethods: Sendable {
 
     let id: InstanceID
     let instances: InstancesService
+    let images: ImagesService
     let volumes: VolumesService
     let published: PublishedObjects
     let operations: OperationRegistry
@@ -93,6 +94,25 @@ struct InstanceMethods: Sendable {
                         .begin("fork", for: call, flags) { onAccepted in
                             try await instances.fork(reference, request, onAccepted: onAccepted)
                         }
+                }
+            },
+            .method("Commit", ["image", "options", "flags"], returns: ["operation"]) {
+                (call: Call, image: String, options: [String: Variant], flags: UInt64) in
+                try await answering {
+                    let flags = try CallFlags(flags)
+                    var options = Options(options)
+                    let request = CommitInstanceRequest(
+                        name: try ImageReference(image),
+                        tags: try options.take("Labels") ?? [:]
+                    )
+                    try options.finish()
+                    let (instances, images, reference) = (instances, images, reference)
+                    let path = try await operations.begin("commit", for: call, on: .instance(id)) { report in
+                        let image = try await instances.commit(reference, request, patience: StartPatience.standard)
+                        try await images.follow(try ImageReference(image.name), report)
+                    }
+                    if flags.waits { try await operations.wait(path) }
+                    return path
                 }
             },
             .method("CreateSnapshot", ["options", "flags"], returns: ["snapshot", "operation"]) {

@@ -64,7 +64,7 @@ extension ManagerObject {
             in: place,
             on: path,
             cancel: { try await images.delete(reference) },
-            { report in try await follow(reference, report) }
+            { report in try await images.follow(reference, report) }
         )
         if flags.waits { try await operations.wait(operation) }
         return (path, operation)
@@ -89,18 +89,20 @@ extension ManagerObject {
             on: name.map { .image($0.description) } ?? AgentBus.nothing
         ) { report in
             let image = try await images.importArchive(try await intake.receive(source), name: name, tags: tags)
-            try await follow(try ImageReference(image.name), report)
+            try await images.follow(try ImageReference(image.name), report)
         }
         if flags.waits { try await operations.wait(operation) }
         return operation
     }
+}
 
+extension ImagesService {
     /// Reports how an image comes along, until it is ready.
-    private func follow(
+    func follow(
         _ reference: ImageReference,
         _ report: @Sendable (OperationRegistry.Progress) async -> Void
     ) async throws {
-        for await progress in try images.progress(of: reference) {
+        for await progress in try progress(of: reference) {
             await report(
                 OperationRegistry.Progress(
                     state: progress.status.rawValue,
@@ -109,7 +111,7 @@ extension ManagerObject {
                 )
             )
         }
-        guard let image = try? images.get(reference) else {
+        guard let image = try? get(reference) else {
             throw AgentError(.cancelled, "image '\(reference)' was deleted before it was ready")
         }
         guard image.status == .ready else {

@@ -7,8 +7,8 @@ struct Identity: Sendable, Hashable {
     /// nil means everything.
     var permissions: Set<String>?
 
-    func allows(_ access: Access) -> Bool {
-        guard case .scope(let scope) = access, let permissions else { return true }
-        return scope.isCovered(by: permissions)
-    }
+    func allows(_ access: Access) -> Bool { missing(for: access) == nil }
+
+    /// The permission that it lacks; nil if there is none.
+    func missing(for access: Access) -> Scope? { permissions.flatMap(access.missing(in:)) }
 }

@@ -518,6 +518,30 @@ enum OpenAPIDocument {
                     application/json:
                       schema: { $ref: "#/components/schemas/Instance" }
                 default: { $ref: "#/components/responses/Error" }
+          /instances/{id}/commit:
+            parameters:
+              - $ref: "#/components/parameters/InstanceID"
+            post:
+              operationId: commitInstance
+              tags: [instances]
+              summary: Make an image of what an instance's root file system has become.
+              description: |
+                The image has the configuration of the instance's own. The instance, which is Running, runs on; a file that its program
+                writes meanwhile is in the image as it was when it was read. Volumes and whatever else is mounted are not in it, nor
+                the files that say who and where the instance is (`/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`). A token needs the
+                permissions `instance:write` and `image:write`. This agent's own.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema: { $ref: "#/components/schemas/CommitInstance" }
+              responses:
+                "202":
+                  description: The files were read, and are being converted.
+                  content:
+                    application/json:
+                      schema: { $ref: "#/components/schemas/Image" }
+                default: { $ref: "#/components/responses/Error" }
           /instances/{id}/snapshots:
             parameters:
               - $ref: "#/components/parameters/InstanceID"
@@ -1458,6 +1482,16 @@ enum OpenAPIDocument {
                   maxItems: 256
                   description: What the host passes on to the new instance. This agent's own.
                   items: { $ref: "#/components/schemas/PortMapping" }
+            CommitInstance:
+              type: object
+              required: [image]
+              additionalProperties: false
+              properties:
+                image: { type: string, description: "The new image's name, as `team/app:2`; without a digest." }
+                tags:
+                  type: object
+                  additionalProperties: { type: string }
+                  description: The new image's tags.
             ForkSnapshot:
               type: object
               required: [name]

@@ -97,7 +97,7 @@ struct Responder: Sendable {
             identity = try await authenticator.identify(peer, authorization: request.headers[.authorization])
         }
         let (route, parameters) = try found.get()
-        if let identity, !identity.allows(route.access), case .scope(let scope) = route.access {
+        if let scope = identity?.missing(for: route.access) {
             throw AgentError(.permissionDenied, "this token lacks the permission '\(scope)'")
         }
         try Self.negotiate(request, route, body)

@@ -107,6 +107,25 @@ public enum GuestChannelConformance {
             }
             await channel.close()
         },
+        ConformanceClaim("files for an image are without those that say who the guest is") { subject in
+            let channel = try await openStarted(subject)
+            let name = "claim-\(UInt32.random(in: .min ... .max))"
+            let input = try await channel.writeFiles(GuestWriteRequest(path: "/etc"))
+            for file in ["hosts", name] { try await input.write(TarMember.file(file, [1, 2, 3])) }
+            try await input.write(TarMember.end)
+            _ = try await input.finish()
+            for asImage in [false, true] {
+                var archive: [UInt8] = []
+                let request = GuestReadRequest(path: "/etc", asImage: asImage)
+                for try await event in try await channel.readFiles(request) {
+                    if case .bytes(let bytes) = event { archive += bytes }
+                }
+                let text = String(decoding: archive, as: UTF8.self)
+                try require(text.contains("etc/\(name)"), "a file is missing")
+                try require(text.contains("etc/hosts\0") != asImage, "/etc/hosts, for an image: \(asImage)")
+            }
+            await channel.close()
+        },
         ConformanceClaim("a signal ends a command and is named in its exit") { subject in
             let channel = try await openStarted(subject)
             let process = try await channel.exec(

@@ -15,7 +15,9 @@ final class SimulatedFiles: Sendable {
         var contents: [UInt8]
     }
 
-    private let files = Mutex<[String: File]>(["/": SimulatedFiles.directory, "/tmp": SimulatedFiles.directory])
+    private let files = Mutex<[String: File]>([
+        "/": SimulatedFiles.directory, "/tmp": SimulatedFiles.directory, "/etc": SimulatedFiles.directory,
+    ])
 
     private static var directory: File {
         File(
@@ -55,9 +57,13 @@ final class SimulatedFiles: Sendable {
         guard all[request.path] != nil else { throw Self.failure("not_found", request.path, "cannot copy") }
         let name = request.name ?? request.path.split(separator: "/").last.map(String.init) ?? "."
         var archive: [UInt8] = []
+        let top = request.path == "/" ? "" : request.path
+        let identity: Set = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]
         for (path, file) in all.sorted(by: { $0.key < $1.key }) {
-            guard path == request.path || path.hasPrefix(request.path + "/") else { continue }
-            var member = TarMember(Array((name + path.dropFirst(request.path.count)).utf8))
+            guard path == request.path || path.hasPrefix(top + "/") else { continue }
+            if request.asImage, identity.contains(path) { continue }
+            let below = path == request.path ? "" : path.dropFirst(top.count)
+            var member = TarMember(Array((name + below).utf8))
             if file.kind == .directory { member.name.append(47) }
             member.kind = file.kind == .directory ? .directory : file.kind == .symbolicLink ? .symbolicLink : .file
             member.linkName = file.linkName

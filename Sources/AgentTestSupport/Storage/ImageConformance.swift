@@ -1,6 +1,7 @@
 public import AgentCore
 import Synchronization
 public import SystemPackage
+import Tar
 
 /// What the four image ports of one backend must do together; each function makes its own through `make`.
 public struct ImageConformance: Sendable {
@@ -53,6 +54,7 @@ public struct ImageConformance: Sendable {
         try await savedImageIsTheSameEachTime()
         try await nothingUnneededIsKept()
         try await archiveFilesComeAndGo()
+        try await rootFilesystemGetsAConfiguration()
     }
 
     private func registryResolvesWhatItHas() async throws {
@@ -94,6 +96,32 @@ public struct ImageConformance: Sendable {
         let image = try await backend.reader.read(backend.archive, platform: .host) { _ in }
         let disk = try await backend.builder.build(image) { _ in }
         try require(try await backend.store.rootDisk(of: image.digest) == disk, "the store has the disk of the archive")
+    }
+
+    /// What is appended to a file is an image with another's configuration, whatever is in it.
+    private func rootFilesystemGetsAConfiguration() async throws {
+        let digest = try await backend.registry.resolve(backend.known, platform: .host)
+        let base = try await backend.registry.fetch(backend.known, digest: digest) { _ in }
+        let file = try await backend.store.newArchiveFile()
+        // The marks of an OCI layout are files like others here.
+        for name in ["oci-layout", "index.json", "etc/motd"] {
+            try await backend.store.append(TarMember.file(name, Array(name.utf8)), to: file)
+        }
+        try await backend.store.append(TarMember.end, to: file)
+        let unknown = Fixtures.digest("f")
+        do {
+            _ = try await backend.reader.read(file, platform: .host, basedOn: unknown) { _ in }
+            throw ConformanceFailure("the configuration of an unknown image was found")
+        } catch let error as AgentError {
+            try require(error.kind == .notFound, "an unknown image is notFound, got \(error)")
+        }
+        let image = try await backend.reader.read(file, platform: .host, basedOn: digest) { _ in }
+        try require(image.digest != digest, "it is another image")
+        try require(image.configuration == base.configuration, "the configuration is \(image.configuration)")
+        let disk = try await backend.builder.build(image) { _ in }
+        try require(try await backend.store.rootDisk(of: image.digest) == disk, "the store has its disk")
+        try await backend.store.discard(file)
+        await backend.store.abandon(base)
     }
 
     private func nothingUnneededIsKept() async throws {

@@ -16,6 +16,8 @@ public final class InMemoryImages: Sendable {
         var archives: [FilePath: FetchedImage] = [:]
         var disks: Set<Digest> = []
         var blobs: Set<Digest> = []
+        var configurations: [Digest: ImageConfiguration] = [:]
+        var received: [FilePath: [UInt8]] = [:]
         var failures: [Step: [AgentError]] = [:]
         var gates: [Step: AsyncStream<Void>] = [:]
         var calls: [Step: Int] = [:]
@@ -69,6 +71,9 @@ public final class InMemoryImages: Sendable {
     /// Archive files that were made and not yet discarded.
     public var openArchives: Set<FilePath> { state.withLock { Set($0.archives.keys) } }
 
+    /// What was appended to archive files that are not discarded.
+    public var received: [FilePath: [UInt8]] { state.withLock { $0.received } }
+
     /// Loses a root disk, as a careless operator does.
     public func loseDisk(_ digest: Digest) { state.withLock { _ = $0.disks.remove(digest) } }
 
@@ -115,7 +120,10 @@ extension InMemoryImages: ImageRegistry {
             throw AgentError(.notFound, "the registry has no manifest \(digest)")
         }
         progress(ImageProgress(status: .pulling, completed: 100, total: 100))
-        state.withLock { _ = $0.blobs.insert(digest) }
+        state.withLock { state in
+            state.blobs.insert(digest)
+            state.configurations[digest] = image.configuration
+        }
         return image
     }
 }
@@ -124,14 +132,24 @@ extension InMemoryImages: ImageArchiveReader {
     public func read(
         _ archive: FilePath,
         platform: Platform,
+        basedOn base: Digest?,
         progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage {
         try await enter(.read)
-        guard let image = state.withLock({ $0.archives[archive] }) else {
-            throw AgentError(.invalidArgument, code: "invalid_archive", "\(archive) holds no image")
+        return try state.withLock { state in
+            guard var image = state.archives[archive] else {
+                throw AgentError(.invalidArgument, code: "invalid_archive", "\(archive) holds no image")
+            }
+            if let base {
+                guard let configuration = state.configurations[base] else {
+                    throw AgentError(.notFound, "the configuration of \(base) is not here")
+                }
+                image.configuration = configuration
+            }
+            state.blobs.insert(image.digest)
+            state.configurations[image.digest] = image.configuration
+            return image
         }
-        state.withLock { _ = $0.blobs.insert(image.digest) }
-        return image
     }
 }
 
@@ -165,7 +183,17 @@ extension InMemoryImages: ImageStore {
         }
     }
 
-    public func discard(_ archive: FilePath) async throws { state.withLock { $0.archives[archive] = nil } }
+    public func append(_ bytes: [UInt8], to archive: FilePath) async throws {
+        try await requireRoom(for: ByteSize(bytes: bytes.count))
+        state.withLock { $0.received[archive, default: []] += bytes }
+    }
+
+    public func discard(_ archive: FilePath) async throws {
+        state.withLock { state in
+            state.archives[archive] = nil
+            state.received[archive] = nil
+        }
+    }
 
     public func rootDisk(of digest: Digest) async throws -> RootDisk? {
         state.withLock { $0.disks.contains(digest) } ? disk(digest) : nil

@@ -23,7 +23,11 @@ final class FileReading: FileCopy {
         try TreeThread.start {
             let result = GuestFilesResult(
                 Result {
-                    let archiver = TreeArchiver(wholeFiles: request.wholeFiles) { try queue.put($0) }
+                    let archiver = TreeArchiver(
+                        wholeFiles: request.wholeFiles,
+                        staysOnFileSystem: request.asImage,
+                        leavingOut: request.asImage ? NetworkFiles.paths : []
+                    ) { try queue.put($0) }
                     try archiver.archive(request.path, followsLink: request.followsLink, as: request.name)
                     return GuestFilesResult(warnings: archiver.warnings.messages)
                 }

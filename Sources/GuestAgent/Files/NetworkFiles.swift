@@ -5,6 +5,10 @@ public import GuestProtocol
 ///
 /// Names are the host's to give: what the image has is replaced, symbolic links included.
 public struct NetworkFiles: Sendable {
+    private static let (hostsPath, hostnamePath, resolverPath) = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+    /// All of them, whether or not they are written.
+    static let paths: Set<String> = [hostsPath, hostnamePath, resolverPath]
+
     private let configuration: GuestConfiguration
 
     public init(_ configuration: GuestConfiguration) {
@@ -40,8 +44,8 @@ public struct NetworkFiles: Sendable {
         // An image may be one program and nothing else.
         mkdir("\(root)/etc", 0o755)
         let files = [
-            ("\(root)/etc/hosts", hosts), ("\(root)/etc/hostname", configuration.hostname + "\n"),
-            ("\(root)/etc/resolv.conf", resolver),
+            (root + Self.hostsPath, hosts), (root + Self.hostnamePath, configuration.hostname + "\n"),
+            (root + Self.resolverPath, resolver),
         ]
         return files.compactMap { path, text in
             guard let text else { return nil }

@@ -259,7 +259,8 @@ final class AgentStream: ChannelInboundHandler {
         GuestHello(
             protocolVersion: GuestProtocolVersion.current,
             initVersion: GuestAgent.version,
-            features: [GuestFeature.attach, GuestFeature.files] + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
+            features: [GuestFeature.attach, GuestFeature.files, GuestFeature.imageFiles]
+                + (agent.awakening == nil ? [] : [GuestFeature.wakeUp])
                 + (agent.volumes == nil ? [] : [GuestFeature.volumes])
                 + (agent.renaming == nil ? [] : [GuestFeature.identity]),
             bootID: SmallFile.line("/proc/sys/kernel/random/boot_id") ?? ""

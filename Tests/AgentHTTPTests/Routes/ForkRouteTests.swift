@@ -46,6 +46,24 @@ import Testing
         }
     }
 
+    @Test func commitAnswersWithTheImageThatIsOnItsWay() async throws {
+        try await TestServer.with { server async throws in
+            server.instances.add("web")
+            let answer = try await server.request(
+                .POST,
+                "/instances/web/commit",
+                body: #"{"image":"team/app:2","tags":{"a":"b"}}"#
+            )
+            #expect(answer.status == 202)
+            let image = try answer.decode(ImageResponse.self)
+            #expect(image.name == "docker.io/team/app:2" && image.status == "converting")
+            let commits = server.instances.script.withLock { $0.commits }
+            #expect(commits.map(\.source) == ["web"])
+            let request = CommitInstanceRequest(name: try ImageReference("team/app:2"), tags: ["a": "b"])
+            #expect(commits.map(\.request) == [request])
+        }
+    }
+
     @Test(arguments: [
         ("/instances/web/fork", #"{}"#, 400, "missing_field"),
         ("/instances/web/fork", #"{"name":"Not This"}"#, 400, "invalid_name"),
@@ -54,6 +72,10 @@ import Testing
         ("/instances/web/fork", #"{"name":"a","target_hypervisor":"qemu"}"#, 400, "unknown_field"),
         ("/instances/web/fork", #"{"name":"a","ports":[{"host_port":0,"guest_port":1}]}"#, 400, "invalid_ports"),
         ("/instances/nope/fork", #"{"name":"a"}"#, 404, "not_found"),
+        ("/instances/web/commit", #"{}"#, 400, "missing_field"),
+        ("/instances/web/commit", #"{"image":"Not This"}"#, 400, "invalid_name"),
+        ("/instances/web/commit", #"{"image":"a","pause":true}"#, 400, "unknown_field"),
+        ("/instances/nope/commit", #"{"image":"a"}"#, 404, "not_found"),
         ("/snapshots/nope/fork", #"{"name":"a"}"#, 404, "not_found"),
         ("/snapshots/nope/fork", #"{"name":"a","target_hypervisor":"qemu"}"#, 501, "not_implemented"),
         ("/snapshots/nope/fork", #"{"name":"a","from_running":true}"#, 400, "unknown_field"),

@@ -17,6 +17,7 @@ final class ScriptedInstances: InstanceOperations {
         var snapshots: [Snapshot] = []
         var targets: [InstanceState?] = []
         var forks: [(source: String, request: ForkInstanceRequest)] = []
+        var commits: [(source: String, request: CommitInstanceRequest)] = []
         var consoleTails: [Int?] = []
         var failure: AgentError?
         var exec: @Sendable (ExecRequest) throws -> any GuestProcess = { _ in
@@ -142,6 +143,19 @@ final class ScriptedInstances: InstanceOperations {
         let source = try get(reference)
         script.withLock { $0.forks.append((reference, request)) }
         return add(request.name.rawValue, state: request.target ?? source.state)
+    }
+
+    func commit(_ reference: String, _ request: CommitInstanceRequest, patience: Duration) async throws -> Image {
+        let instance = try get(reference)
+        script.withLock { $0.commits.append((reference, request)) }
+        return Image(
+            name: request.name.description,
+            digest: instance.specification.imageDigest,
+            status: .converting,
+            createdAt: Fixtures.time,
+            tags: request.tags,
+            imported: true
+        )
     }
 
     func forkSnapshot(_ reference: String, _ request: ForkInstanceRequest) async throws -> Instance {

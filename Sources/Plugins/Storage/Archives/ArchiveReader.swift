@@ -20,6 +20,7 @@ public struct ArchiveReader: ImageArchiveReader {
     public func read(
         _ archive: FilePath,
         platform: Platform,
+        basedOn base: Digest?,
         progress: @escaping @Sendable (ImageProgress) -> Void
     ) async throws -> FetchedImage {
         do {
@@ -27,6 +28,7 @@ public struct ArchiveReader: ImageArchiveReader {
                 let work = ArchiveImport(
                     archive,
                     platform: platform,
+                    base: base,
                     store: store,
                     limits: limits,
                     cancellation: cancellation
@@ -45,14 +47,23 @@ public struct ArchiveReader: ImageArchiveReader {
 struct ArchiveImport {
     let archive: FilePath
     let platform: Platform
+    /// Whose configuration a root filesystem gets, which it is then without a look at what is in it.
+    let base: Digest?
     let store: ContentStore
     let limits: ImageLimits
     let cancellation: Cancellation
 
-    init(_ archive: FilePath, platform: Platform, store: ContentStore, limits: ImageLimits, cancellation: Cancellation)
-    {
+    init(
+        _ archive: FilePath,
+        platform: Platform,
+        base: Digest?,
+        store: ContentStore,
+        limits: ImageLimits,
+        cancellation: Cancellation
+    ) {
         self.archive = archive
         self.platform = platform
+        self.base = base
         self.store = store
         self.limits = limits
         self.cancellation = cancellation
@@ -67,7 +78,8 @@ struct ArchiveImport {
         let file = HashingSource(try FileSource(archive, cancellation: cancellation, progress: meter))
         let catalog = try ArchiveCatalog(reading: try compression.unpack(file, limits: limits), limits: limits)
         defer { meter.finish() }
-        guard catalog.has("index.json") && catalog.has("oci-layout") || catalog.has("manifest.json") else {
+        let isImage = catalog.has("index.json") && catalog.has("oci-layout") || catalog.has("manifest.json")
+        guard isImage, base == nil else {
             return try RootFilesystemImport(self).run(
                 catalog,
                 compression: compression,

@@ -2,7 +2,7 @@ import AgentCore
 import Glibc
 import SystemPackage
 
-/// Imports the tar of a root filesystem as an image of one layer, with an empty configuration.
+/// Imports the tar of a root filesystem as an image of one layer, with an empty configuration or another image's.
 ///
 /// The manifest is made from the digest of the unpacked tar, so that the same root filesystem is the same image however
 /// it is compressed.
@@ -16,8 +16,8 @@ struct RootFilesystemImport {
     {
         try catalog.checkEnd()
         let store = work.store
-        let document = OCI.ConfigurationDocument(platform: work.platform, diffIDs: [catalog.digest])
-        let configuration = try OCI.encode(document)
+        let configuration = try configuration(of: catalog.digest)
+        let document = try OCI.ConfigurationDocument(parsing: configuration)
         let manifest = OCI.Manifest(
             mediaType: OCI.manifestType,
             config: OCI.Descriptor(
@@ -42,6 +42,16 @@ struct RootFilesystemImport {
             diffID: catalog.digest
         )
         return FetchedImage(digest: manifestDigest, configuration: document.configuration, layers: [layer])
+    }
+
+    private func configuration(of layer: Digest) throws -> [UInt8] {
+        guard let base = work.base else {
+            return try OCI.encode(OCI.ConfigurationDocument(platform: work.platform, diffIDs: [layer]))
+        }
+        guard let former = try work.store.configuration(of: base) else {
+            throw AgentError(.notFound, "the configuration of the image \(base) is not here; pull or import it again")
+        }
+        return try OCI.ConfigurationDocument.rewrite(former, layer: layer, madeBy: "hypeman commit")
     }
 
     /// An archive that was received into the store is the blob already; any other file is copied.

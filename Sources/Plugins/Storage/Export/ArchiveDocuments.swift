@@ -14,7 +14,11 @@ struct ArchiveDocuments {
     ///   - name: What the image is to be called where it is loaded; a digest in it would be another one's there.
     /// - Throws: ``DecodingFailure`` for a configuration that is none.
     init(configuration: [UInt8], layer: OCI.Descriptor, name: ImageReference) throws {
-        let configuration = try Self.configuration(configuration, of: layer)
+        let configuration = try OCI.ConfigurationDocument.rewrite(
+            configuration,
+            layer: layer.digest,
+            madeBy: "hypeman save"
+        )
         let manifest = try OCI.encode(
             OCI.Manifest(
                 mediaType: OCI.manifestType,
@@ -58,19 +62,5 @@ struct ArchiveDocuments {
         var member = TarMember(Array(blob(layer.digest).utf8))
         member.size = layer.size
         self.head = head + member.header
-    }
-
-    /// The configuration with one layer and its history; what we know nothing of stays as it is.
-    private static func configuration(_ bytes: [UInt8], of layer: OCI.Descriptor) throws -> [UInt8] {
-        guard var object = try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any] else {
-            throw DecodingFailure("the image configuration is no object")
-        }
-        object["rootfs"] = ["type": "layers", "diff_ids": [layer.digest.description]] as [String: Any]
-        var entry: [String: Any] = ["created_by": "hypeman save"]
-        entry["created"] = object["created"]
-        object["history"] = [entry]
-        return [UInt8](
-            try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
-        )
     }
 }

@@ -47,8 +47,7 @@ public struct OCIArchiveWriter: ImageArchiveWriter {
     }
 
     private func configuration(of digest: Digest, _ name: ImageReference) throws -> [UInt8] {
-        let manifest = try store.small(digest).map { try OCI.Manifest(parsing: $0) }
-        guard let manifest, let bytes = try store.small(manifest.config.digest) else {
+        guard let bytes = try store.configuration(of: digest) else {
             throw AgentError(.notFound, "the configuration of \(name) is not there; pull or import it again")
         }
         return bytes

@@ -1,4 +1,5 @@
 import AgentCore
+import Foundation
 import Tar
 
 extension OCI {
@@ -116,5 +117,23 @@ extension OCI {
                 }
             )
         }
+    }
+}
+
+extension OCI.ConfigurationDocument {
+    /// A document with one layer and its history in place of its own; what we know nothing of stays as it is.
+    ///
+    /// - Throws: ``DecodingFailure`` for a document that is none.
+    static func rewrite(_ bytes: [UInt8], layer: Digest, madeBy tool: String) throws -> [UInt8] {
+        guard var object = try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any] else {
+            throw DecodingFailure("the image configuration is no object")
+        }
+        object["rootfs"] = ["type": "layers", "diff_ids": [layer.description]] as [String: Any]
+        var entry: [String: Any] = ["created_by": tool]
+        entry["created"] = object["created"]
+        object["history"] = [entry]
+        return [UInt8](
+            try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
+        )
     }
 }

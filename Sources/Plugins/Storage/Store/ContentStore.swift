@@ -99,6 +99,11 @@ public final class ContentStore: ImageStore {
     /// Small bytes kept before.
     func small(_ digest: Digest) throws -> [UInt8]? { try Files.contents(blobPath(digest), limit: OCI.maximumDocument) }
 
+    /// The configuration of an image; nil if that, or its manifest, is not there.
+    func configuration(of image: Digest) throws -> [UInt8]? {
+        try small(image).map { try OCI.Manifest(parsing: $0) }.flatMap { try small($0.config.digest) }
+    }
+
     /// The size of a blob; nil if it is not there.
     func size(of digest: Digest) throws -> Int? { try Files.status(blobPath(digest)).map { Int($0.st_size) } }
 
@@ -192,10 +197,25 @@ public final class ContentStore: ImageStore {
         }
     }
 
-    public func discard(_ archive: FilePath) async throws {
-        guard isIncoming(archive) else {
-            throw AgentError(.internal, "\(archive) was not made by the image store and is not removed")
+    public func append(_ bytes: [UInt8], to archive: FilePath) async throws {
+        try requireIncoming(archive)
+        try await Blocking.short { [self] in
+            try budget.charge(bytes.count)
+            try Files.translating("cannot write \(archive)") {
+                let file = try FileDescriptor.open(archive, .writeOnly, options: [.append, .closeOnExec, .noFollow])
+                _ = try file.closeAfter { try file.writeAll(bytes) }
+            }
         }
+    }
+
+    private func requireIncoming(_ archive: FilePath) throws {
+        guard isIncoming(archive) else {
+            throw AgentError(.internal, "\(archive) was not made by the image store and is left alone")
+        }
+    }
+
+    public func discard(_ archive: FilePath) async throws {
+        try requireIncoming(archive)
         _ = try await Blocking.short { try Files.remove(archive) }
     }
 

@@ -1,0 +1,83 @@
+import GuestProtocol
+
+/// What a caller asks for when making an image of an instance's files.
+public struct CommitInstanceRequest: Sendable, Hashable {
+    /// Of the new image.
+    public var name: ImageReference
+    /// The new image's.
+    public var tags: [String: String]
+
+    public init(name: ImageReference, tags: [String: String] = [:]) {
+        self.name = name
+        self.tags = tags
+    }
+}
+
+extension InstancesService {
+    /// Makes an image of what an instance's root file system has become, with the configuration of its own image.
+    ///
+    /// The instance runs on. A file that its program writes meanwhile is in the image as it was when it was read. Not in it are
+    /// volumes and whatever else is mounted, and the files that say who and where the instance is (`/etc/hosts`,
+    /// `/etc/hostname`, `/etc/resolv.conf`).
+    ///
+    /// - Parameters:
+    ///   - reference: Which instance.
+    ///   - request: The new image.
+    ///   - patience: How long to wait for an instance that is still Initializing.
+    /// - Returns: The image, converting or, if its contents were here already, ready.
+    /// - Throws: `invalidState` if it isn't Running; `busy` with code `file_changed` if a file became shorter while it was read;
+    ///   `storageFull`; as ``GuestChannel/readFiles(_:)``. Nothing is left of the image then.
+    public func commit(
+        _ reference: String,
+        _ request: CommitInstanceRequest,
+        patience: Duration
+    ) async throws -> Image {
+        guard request.name.digest == nil else {
+            throw AgentError(
+                .invalidArgument,
+                code: "invalid_name",
+                "'\(request.name)' has a digest, which only what is in an image can give it; name it without"
+            )
+        }
+        try Tags.validate(request.tags)
+        let controller = try controller(reference)
+        let channel = try await controller.channelForImage(patience: patience)
+        let images = context.images
+        let base = try get(reference).specification.imageDigest
+        let archive = try await images.newArchiveFile()
+        do {
+            var isWhole = false
+            for try await event in try await channel.readFiles(GuestReadRequest(path: "/", asImage: true)) {
+                switch event {
+                case .bytes(let bytes): try await images.append(bytes, to: archive)
+                case .finished: isWhole = true
+                }
+            }
+            guard isWhole else {
+                throw AgentError(.unavailable, "the guest of instance '\(reference)' ended before its files were read")
+            }
+        } catch {
+            await images.discard(archive)
+            throw error
+        }
+        return try await images.importArchive(archive, name: request.name, tags: request.tags, basedOn: base)
+    }
+}
+
+extension InstanceController {
+    /// The conversation with a guest that can give its files to an image.
+    fileprivate func channelForImage(patience: Duration) async throws -> any GuestChannel {
+        let channel = try await runningChannel(patience: patience)
+        guard channel.hello.features.contains(GuestFeature.imageFiles) else {
+            throw AgentError(
+                .notSupported,
+                code: "guest_too_old",
+                """
+                the guest of instance '\(instance.name)' cannot give its files to an image: its hypeman-init \
+                \(channel.hello.initVersion) is older than this agent; stop and start the instance
+                """
+            )
+        }
+        return channel
+    }
+}
