@@ -72,7 +72,7 @@ test: deps guest ## Run all tests, real VMs among them (FILTER=… runs some)
 	@scripts/test.sh $(FILTER)
 
 .PHONY: system-test
-system-test: deps guest ## Boot a whole Debian host in QEMU and check it, KVM included (CHECKS=… runs some)
+system-test: deps guest ## Boot a whole Debian host in QEMU and check it, KVM included (CHECKS=… runs some, CHECKS=-… leaves some out)
 	@scripts/step.sh "build the tests" swift build --build-tests
 	@[ -n "$${PACKAGES:-}" ] || scripts/step.sh "make a package of debug programs" scripts/debug-package.sh $(SYSTEM)
 	@PACKAGES="$${PACKAGES:-$$(echo $(SYSTEM)/hypeman_*.deb)}" python3 -B scripts/system-test/main.py $(CHECKS)

@@ -17,12 +17,25 @@ from settings import CACHE, CHECKS, GUEST, PAYLOAD_LABEL, PRODUCTS, SPECIFICATIO
 PROGRAMS = ["hypeman-agent", "hypeman", "network-driver", "cloud-hypervisor-stub", "hypeman-agentPackageTests.xctest"]
 
 
-def build(words):
-    """Leaves payload.ext4 in the cache, for the checks whose names contain one of the words; for all without any."""
+def choose(words):
+    """The names of the checks that contain one of the words, or all without any; and none of those after a `-`."""
     names = sorted(file.name for file in CHECKS.glob("[0-9]*.sh"))
-    selected = [name for name in names if not words or any(word in name for word in words)]
+    wanted = [word for word in words if not word.startswith("-")]
+    others = [word[1:] for word in words if word.startswith("-")]
+
+    def has(name, words):
+        return any(word in name for word in words)
+
+    if unknown := [word for word in wanted + others if not any(word in name for name in names)]:
+        raise Failure(f"no check is called like {' or '.join(unknown)}; there are {', '.join(names)}")
+    selected = [name for name in names if (not wanted or has(name, wanted)) and not has(name, others)]
     if not selected:
-        raise Failure(f"no check is called like {' or '.join(words)}; there are {', '.join(names)}")
+        raise Failure("there is no check left to run")
+    return selected
+
+
+def build(selected):
+    """Leaves payload.ext4 in the cache, for these checks."""
     with phase("bring in what was built"):
         tree = CACHE / "payload"
         shutil.rmtree(tree, ignore_errors=True)
