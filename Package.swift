@@ -394,7 +394,7 @@ let package = Package(
             name: "AgentHTTPTests",
             dependencies: [
                 "AgentHTTP", "AgentAPI", "AgentCore", "AgentTestSupport", "GuestProtocol", "StoragePlugin", "Tar",
-                "TarTree",
+                "TarTree", "Uploads",
                 "hypeman",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),

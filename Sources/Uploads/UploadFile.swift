@@ -40,15 +40,24 @@ public struct UploadFile: Sendable {
             try await threads.runIfActive { try file.close() }
             return result
         } catch {
-            try await threads.runIfActive { try file.close() }
+            // What went wrong before is what counts.
+            _ = try? await regardless(on: threads) { try file.close() }
             throw error
         }
     }
 
-    /// Removes one that nothing came of; what goes wrong is in the log.
+    /// Runs what has to be done also in a task that was cancelled, whose work the threads refuse.
+    private static func regardless(
+        on threads: NIOThreadPool,
+        _ body: @escaping @Sendable () throws -> Void
+    ) async throws {
+        try await Task { try await threads.runIfActive(body) }.value
+    }
+
+    /// Removes one that nothing came of, also in a task that was cancelled; what goes wrong is in the log.
     public static func discard(_ path: FilePath, on threads: NIOThreadPool, _ logger: Logger) async {
         do {
-            try await threads.runIfActive {
+            try await regardless(on: threads) {
                 guard unlink(path.string) != 0, errno != ENOENT else { return }
                 throw Errno(rawValue: errno)
             }

@@ -31,6 +31,22 @@ struct GarbageTests {
         }
     }
 
+    @Test func whatIsGivenUpByATaskThatWasCancelledIsRemoved() async throws {
+        try await Scratch.with { scratch in
+            let storage = try scratch.storage()
+            let archive = try await storage.store.newArchiveFile()
+            let image = try await storage.reader.read(try self.archive("one", in: scratch), platform: .host) { _ in }
+            let task = Task {
+                while !Task.isCancelled { await Task.yield() }
+                try await storage.store.discard(archive)
+                await storage.store.abandon(image)
+            }
+            task.cancel()
+            try await task.value
+            #expect(try storage.layers() == [])
+        }
+    }
+
     @Test func anImageThatIsNotBuiltAfterAllLeavesNothing() async throws {
         try await Scratch.with { scratch in
             let storage = try scratch.storage()

@@ -202,7 +202,7 @@ public protocol ImageStore: Sendable {
     ///
     /// - Throws: ``AgentError`` `storageFull`, with code `image_storage_full` if it would exceed the configured limit.
     func append(_ bytes: [UInt8], to archive: FilePath) async throws
-    /// Removes a file made by ``newArchiveFile()``. Idempotent.
+    /// Removes a file made by ``newArchiveFile()``, also in a task that was cancelled. Idempotent.
     func discard(_ archive: FilePath) async throws
 
     /// The root disk of an image, nil if it was not built.

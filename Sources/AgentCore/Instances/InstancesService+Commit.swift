@@ -46,15 +46,8 @@ extension InstancesService {
         let base = try get(reference).specification.imageDigest
         let archive = try await images.newArchiveFile()
         do {
-            var isWhole = false
-            for try await event in try await channel.readFiles(GuestReadRequest(path: "/", asImage: true)) {
-                switch event {
-                case .bytes(let bytes): try await images.append(bytes, to: archive)
-                case .finished: isWhole = true
-                }
-            }
-            guard isWhole else {
-                throw AgentError(.unavailable, "the guest of instance '\(reference)' ended before its files were read")
+            try await Self.receive(try await channel.readFiles(GuestReadRequest(path: "/", asImage: true))) { bytes in
+                try await images.append(bytes, to: archive)
             }
         } catch {
             await images.discard(archive)
@@ -62,6 +55,27 @@ extension InstancesService {
         }
         return try await images.importArchive(archive, name: request.name, tags: request.tags, basedOn: base)
     }
+
+    /// Hands on a whole archive in pieces that are worth a write each.
+    private static func receive(
+        _ events: AsyncThrowingStream<GuestArchiveEvent, any Error>,
+        _ write: ([UInt8]) async throws -> Void
+    ) async throws {
+        var pending: [UInt8] = []
+        var isWhole = false
+        for try await event in events {
+            switch event {
+            case .bytes(let bytes): pending += bytes
+            case .finished: isWhole = true
+            }
+            guard pending.count >= pieceSize || isWhole && !pending.isEmpty else { continue }
+            try await write(pending)
+            pending.removeAll(keepingCapacity: true)
+        }
+        guard isWhole else { throw AgentError(.unavailable, "the guest ended before all of its files were read") }
+    }
+
+    private static let pieceSize = 1 << 20
 }
 
 extension InstanceController {

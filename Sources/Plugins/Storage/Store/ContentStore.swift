@@ -216,7 +216,7 @@ public final class ContentStore: ImageStore {
 
     public func discard(_ archive: FilePath) async throws {
         try requireIncoming(archive)
-        _ = try await Blocking.short { try Files.remove(archive) }
+        _ = try await Blocking.regardless { try Files.remove(archive) }
     }
 
     public func rootDisk(of digest: Digest) async throws -> RootDisk? {
