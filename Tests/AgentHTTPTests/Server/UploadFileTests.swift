@@ -13,10 +13,12 @@ import Uploads
     @Test func aCancelledUploadIsClosedAndRemovedAndSaysWhatWentWrong() async throws {
         try await Scratch.with { scratch in
             let path = scratch.appending("upload")
+            let (received, report) = AsyncStream.makeStream(of: Void.self)
             let upload = Task {
                 do {
                     try await UploadFile.with(path, on: .singleton) { file in
                         try await file.append([1, 2, 3])
+                        report.finish()
                         while !Task.isCancelled { await Task.yield() }
                         throw Broken()
                     }
@@ -25,7 +27,8 @@ import Uploads
                     throw error
                 }
             }
-            while !FileManager.default.fileExists(atPath: path.string) { await Task.yield() }
+            for await _ in received {}
+            #expect(FileManager.default.fileExists(atPath: path.string))
             upload.cancel()
             await #expect(throws: Broken.self) { try await upload.value }
             #expect(!FileManager.default.fileExists(atPath: path.string))

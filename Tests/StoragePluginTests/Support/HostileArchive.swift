@@ -73,8 +73,11 @@ struct HostileArchive: CustomTestStringConvertible, Sendable {
                     $0.appendRaw([UInt8](repeating: 65, count: 512))
                 }
             },
-            HostileArchive(name: "sparse file", says: "sparse") {
-                tar { $0.appendHeader("holes", type: "S", size: 0) }
+            HostileArchive(name: "sparse file with more than its map tells of", says: "sparse") {
+                tar {
+                    $0.appendHeader("holes", type: "S", size: 512)
+                    $0.appendRaw([UInt8](repeating: 65, count: 512))
+                }
             },
             HostileArchive(name: "unknown type", says: "unknown type") {
                 tar { $0.appendHeader("odd", type: "Q", size: 0) }
