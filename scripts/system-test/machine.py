@@ -59,10 +59,10 @@ class Report:
         return sum(1 for _, found in self.claims if found == kind)
 
     def interrupt(self):
-        """Forgets what the check has claimed that was interrupted, and returns its name."""
+        """Forgets what the interrupted check has claimed, but for what failed, and returns its name."""
         if self.current is None:
             raise Failure("the host failed before its first check")
-        self.claims = [claim for claim in self.claims if claim[0] != self.current]
+        self.claims = [claim for claim in self.claims if claim[0] != self.current or claim[1] == "not ok"]
         return self.current
 
 

@@ -11,7 +11,6 @@ Environment:
 import os
 import signal
 import sys
-
 import time
 
 import disk
