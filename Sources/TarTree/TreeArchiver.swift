@@ -191,18 +191,12 @@ public final class TreeArchiver {
         guard descriptor >= 0 else { throw TreeFailure(errno: errno, "cannot open the directory", path) }
         try add(member, directory, own, path)
         let device = UInt64(status.st_dev)
-        if let parent, parent != device {
-            if staysOnFileSystem {
-                close(descriptor)
-                return
-            }
-            if GeneratedFiles.areBehind(descriptor) {
-                close(descriptor)
-                warnings.add(
-                    "\(TreeFailure.quoted(path)) is a file system of the kernel's, whose contents are not copied"
-                )
-                return
-            }
+        if let parent, parent != device, staysOnFileSystem || GeneratedFiles.areBehind(descriptor) {
+            close(descriptor)
+            // Who wants one file system alone misses nothing.
+            guard !staysOnFileSystem else { return }
+            warnings.add("\(TreeFailure.quoted(path)) is a file system of the kernel's, whose contents are not copied")
+            return
         }
         guard let stream = fdopendir(descriptor) else {
             let error = errno

@@ -41,9 +41,13 @@ extension InstancesService {
         }
         try Tags.validate(request.tags)
         let controller = try controller(reference)
-        let channel = try await controller.channelForImage(patience: patience)
+        let channel = try await controller.channel(
+            that: GuestFeature.imageFiles,
+            "give its files to an image",
+            patience: patience
+        )
         let images = context.images
-        let base = try get(reference).specification.imageDigest
+        let base = try get(controller.id.rawValue).specification.imageDigest
         let archive = try await images.newArchiveFile()
         do {
             try await Self.receive(try await channel.readFiles(GuestReadRequest(path: "/", asImage: true))) { bytes in
@@ -76,22 +80,4 @@ extension InstancesService {
     }
 
     private static let pieceSize = 1 << 20
-}
-
-extension InstanceController {
-    /// The conversation with a guest that can give its files to an image.
-    fileprivate func channelForImage(patience: Duration) async throws -> any GuestChannel {
-        let channel = try await runningChannel(patience: patience)
-        guard channel.hello.features.contains(GuestFeature.imageFiles) else {
-            throw AgentError(
-                .notSupported,
-                code: "guest_too_old",
-                """
-                the guest of instance '\(instance.name)' cannot give its files to an image: its hypeman-init \
-                \(channel.hello.initVersion) is older than this agent; stop and start the instance
-                """
-            )
-        }
-        return channel
-    }
 }

@@ -68,14 +68,26 @@ extension InstancesService {
 
 extension InstanceController {
     /// The conversation with a guest that can copy files.
-    func channelForFiles(patience: Duration) async throws -> any GuestChannel {
+    fileprivate func channelForFiles(patience: Duration) async throws -> any GuestChannel {
+        try await channel(that: GuestFeature.files, "copy files", patience: patience)
+    }
+
+    /// The conversation with a guest that has a feature.
+    ///
+    /// - Parameters:
+    ///   - feature: One of `GuestFeature`.
+    ///   - ability: What the guest can do with it, as in "cannot copy files".
+    ///   - patience: How long to wait for an instance that is still Initializing.
+    /// - Returns: The conversation.
+    /// - Throws: `invalidState` if it isn't Running; `notSupported` with code `guest_too_old` if it lacks the feature.
+    func channel(that feature: String, _ ability: String, patience: Duration) async throws -> any GuestChannel {
         let channel = try await runningChannel(patience: patience)
-        guard channel.hello.features.contains(GuestFeature.files) else {
+        guard channel.hello.features.contains(feature) else {
             throw AgentError(
                 .notSupported,
                 code: "guest_too_old",
                 """
-                the guest of instance '\(instance.name)' cannot copy files: its hypeman-init \(channel.hello.initVersion) is \
+                the guest of instance '\(instance.name)' cannot \(ability): its hypeman-init \(channel.hello.initVersion) is \
                 older than this agent; stop and start the instance
                 """
             )

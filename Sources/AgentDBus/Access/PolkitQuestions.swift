@@ -42,10 +42,7 @@ struct PolkitQuestions: Sendable {
             if case .string(let name)? = call.arguments.first { copy["name"] = name }
             return [Question(action, source), Question(.instanceCreate, copy)]
         case .commitInstance:
-            var image: [String: String] = [:]
-            if case .string(let name)? = call.arguments.first, let reference = try? ImageReference(name) {
-                image["image"] = reference.description
-            }
+            let image = call.arguments.first.flatMap { String($0) }.map(Self.details(image:)) ?? [:]
             return [Question(action, details(of: call)), Question(.imageWrite, image)]
         case .attachVolume:
             let instance = details(of: call)
@@ -75,8 +72,7 @@ struct PolkitQuestions: Sendable {
         case ("GetSnapshot", .string(let reference)?): return details(snapshot: reference)
         case ("CreateVolume", let first?): return Self.details(ofNewVolume: first)
         case ("ImportVolume", _): return call.arguments.dropFirst().first.map(Self.details(ofNewVolume:)) ?? [:]
-        case ("GetImage", .string(let name)?), ("PullImage", .string(let name)?):
-            return (try? ImageReference(name)).map { ["image": $0.description] } ?? [:]
+        case ("GetImage", .string(let name)?), ("PullImage", .string(let name)?): return Self.details(image: name)
         default: return [:]
         }
     }
@@ -120,6 +116,11 @@ struct PolkitQuestions: Sendable {
         details["snapshot"] = snapshot.id.rawValue
         details["snapshot_name"] = snapshot.name?.rawValue
         return details
+    }
+
+    /// Of what is not an image's name nothing is known.
+    private static func details(image name: String) -> [String: String] {
+        (try? ImageReference(name)).map { ["image": $0.description] } ?? [:]
     }
 
     private static func details(of instance: Instance) -> [String: String] {

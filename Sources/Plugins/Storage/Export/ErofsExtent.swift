@@ -56,7 +56,6 @@ extension ErofsReader {
     /// The extent that has a byte of a compressed file, unpacked.
     func extent(of inode: ErofsInode, at offset: Int) throws -> ErofsExtent {
         if let extent, extent.inode == inode.number, extent.start <= offset, offset < extent.end { return extent }
-        func damaged() -> DecodingFailure { DecodingFailure("the index of inode \(inode.number) is damaged") }
         let blockSize = ErofsFormat.blockSize
         // The cluster in which it begins: this one, or one of those before.
         var cluster = offset / blockSize
@@ -70,7 +69,7 @@ extension ErofsReader {
             entry = try indexEntry(cluster, of: inode)
         }
         let start = cluster * blockSize + entry.offset
-        guard entry.kind != .inner, start <= offset else { throw damaged() }
+        guard entry.kind != .inner, start <= offset else { throw Self.damagedIndex(of: inode) }
         // It ends where the next begins.
         var end = inode.size
         var next = cluster + 1
@@ -82,7 +81,9 @@ extension ErofsReader {
             }
             next += 1
         }
-        guard offset < end, end <= inode.size, end - start <= ErofsFormat.window else { throw damaged() }
+        guard offset < end, end <= inode.size, end - start <= ErofsFormat.window else {
+            throw Self.damagedIndex(of: inode)
+        }
         let extent = ErofsExtent(inode: inode.number, start: start, bytes: try unpack(entry, count: end - start, inode))
         self.extent = extent
         return extent
@@ -91,9 +92,7 @@ extension ErofsReader {
     private func unpack(_ entry: ErofsExtent.Entry, count: Int, _ inode: ErofsInode) throws -> [UInt8] {
         let place = Int(entry.block) * ErofsFormat.blockSize
         if entry.kind == .plain {
-            guard count <= ErofsFormat.blockSize else {
-                throw DecodingFailure("the index of inode \(inode.number) is damaged")
-            }
+            guard count <= ErofsFormat.blockSize else { throw Self.damagedIndex(of: inode) }
             return try read(place, count)
         }
         guard let bytes = ErofsExtent.unpack(try read(place, ErofsFormat.blockSize), count: count) else {
@@ -102,10 +101,12 @@ extension ErofsReader {
         return bytes
     }
 
+    private static func damagedIndex(of inode: ErofsInode) -> DecodingFailure {
+        DecodingFailure("the index of inode \(inode.number) is damaged")
+    }
+
     private func indexEntry(_ cluster: Int, of inode: ErofsInode) throws -> ErofsExtent.Entry {
-        guard let indexOffset = inode.indexOffset, cluster >= 0 else {
-            throw DecodingFailure("the index of inode \(inode.number) is damaged")
-        }
+        guard let indexOffset = inode.indexOffset, cluster >= 0 else { throw Self.damagedIndex(of: inode) }
         return try ErofsExtent.Entry(read(indexOffset + cluster * ClusterIndex.entrySize, ClusterIndex.entrySize))
     }
 }

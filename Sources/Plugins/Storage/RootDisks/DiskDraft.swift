@@ -76,18 +76,16 @@ final class DiskDraft: Sendable {
         } onCancel: {
             work.cancel()
         }
-        guard case .success(let disk) = result else {
-            try Task.checkCancellation()
-            return nil
-        }
-        // A registry's second answer may have been right after the first was wrong, and read.
-        guard !Task.isCancelled, arrivals.values.allSatisfy(\.isIntact) else {
+        if case .success(let disk) = result {
+            // A registry's second answer may have been right after the first was wrong, and read.
+            if !Task.isCancelled, arrivals.values.allSatisfy(\.isIntact) {
+                meter.finish()
+                return disk
+            }
             await Self.remove(disk)
-            try Task.checkCancellation()
-            return nil
         }
-        meter.finish()
-        return disk
+        try Task.checkCancellation()
+        return nil
     }
 
     /// Ends it, wherever it is; nothing of it is left.
